@@ -1,0 +1,1 @@
+"""Learners and search baselines behind one interface."""

@@ -1,0 +1,1 @@
+"""Data only: devices, networks, agents and experiments as YAML files."""

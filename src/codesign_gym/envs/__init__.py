@@ -1,0 +1,1 @@
+"""Design problems, and the Gymnasium environments that walk them."""

@@ -1,0 +1,1 @@
+"""The batched core of every environment, and its three views."""

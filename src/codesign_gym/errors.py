@@ -1,0 +1,47 @@
+"""The errors a user can cause: each is one line that names the mistake and, where there is one, the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CodesignError(Exception):
+    """Base of every error that is the input's fault; the command line prints it without a traceback."""
+
+
+class UnknownName(CodesignError):
+    """An id or a name that nothing answers to."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"unknown {kind} {name!r}{suggestion(name, known)}")
+
+
+class BadConfig(CodesignError):
+    """A configuration that cannot be read or holds a bad value."""
+
+
+class Infeasible(CodesignError):
+    """A budget or floor that no design of the space meets."""
+
+
+class UnsupportedNetwork(CodesignError):
+    """A network with an operator, a shape or a size that cannot be modelled."""
+
+
+class StorageError(CodesignError):
+    """A folder or file that cannot be read or written, or is not what it should be."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The tail of an error message: the nearest known name, or all of them when none is near.
+
+    Args:
+        name: what was asked for.
+        known: the names that exist.
+    """
+    names = sorted(set(known))
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean {near[0]!r}? (known: {', '.join(names)})"
+    return f"; known: {', '.join(names)}" if names else "; none are known"

@@ -1,0 +1,143 @@
+"""A device: a cost model's name, its parameters with units, and where every number comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from codesign_gym.catalog import Catalog, attribute
+from codesign_gym.errors import BadConfig, UnknownName, suggestion
+from codesign_gym.records import Record, describe, read_record
+from codesign_gym.simulators.hardware.model import CostModel, Costs, Unit
+from codesign_gym.simulators.networks.layers import Array, Layers
+
+#: Cost models by name; the user's own is named ``"module:attribute"`` in the device file.
+MODELS: dict[str, str] = {
+    "bitfusion": "codesign_gym.simulators.hardware.bitfusion:BitFusion",
+    "bismo": "codesign_gym.simulators.hardware.bismo:Bismo",
+    "haq-cloud": "codesign_gym.simulators.hardware.haq_cloud:HaqCloud",
+}
+
+CATALOG = Catalog(kind="device", folder="devices")
+
+
+class Quantity(Record):
+    """One number of a device file."""
+
+    value: float | int
+    unit: str
+    source: str
+
+
+class DeviceFile(Record):
+    """The content of ``configs/devices/<id>.yaml``.
+
+    ``sources`` names each origin once; every parameter's ``source`` is one of its keys.
+    """
+
+    title: str
+    model: str
+    batch: int
+    min_bits: int = 1
+    max_bits: int = 8
+    sources: dict[str, str]
+    parameters: dict[str, Quantity]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A cost model with its numbers filled in.
+
+    Attributes:
+        name: the id or file it was loaded by.
+        title: one line about the hardware.
+        batch: images it processes at once; latency and energy are for this batch.
+        min_bits, max_bits: bitwidths that its arithmetic supports.
+        model: the filled-in cost model.
+        parameters: name to value, unit and source, as the file gives them.
+        sources: source key to citation.
+    """
+
+    name: str
+    title: str
+    batch: int
+    min_bits: int
+    max_bits: int
+    model: CostModel
+    parameters: dict[str, Quantity]
+    sources: dict[str, str]
+
+    def cost(self, layers: Layers, bits: Array) -> Costs:
+        """Costs of shape (..., layers) at this device's batch size; see :class:`CostModel`.
+
+        Raises:
+            BadConfig: if the model answers with a cost that is not a positive, finite number.
+        """
+        costs = self.model.cost(layers.with_batch(self.batch), bits)
+        for name, column in (("latency_s", costs.latency_s), ("energy_j", costs.energy_j)):
+            if (
+                column is not None
+                and isinstance(column, np.ndarray)
+                and not (np.isfinite(column).all() and (column >= 0).all())
+            ):
+                raise BadConfig(f"device {self.name!r}: its model gives a {name} that is negative or not finite")
+        return costs
+
+
+def load(name: str) -> Device:
+    """The device of an id, a YAML path, or ``"module:attribute"``.
+
+    Raises:
+        UnknownName: with the nearest id.
+        BadConfig: naming the file, the field and what it accepts.
+    """
+    found = CATALOG.locate(name)
+    if isinstance(found, Device):
+        return found
+    if not isinstance(found, Path):
+        raise BadConfig(f"device {name!r} is a {type(found).__name__}; expected a Device or the path of a YAML file")
+    content = read_record(DeviceFile, found)
+    return Device(
+        name=name,
+        title=content.title,
+        batch=content.batch,
+        min_bits=content.min_bits,
+        max_bits=content.max_bits,
+        model=_fill(content, str(found)),
+        parameters=content.parameters,
+        sources=content.sources,
+    )
+
+
+def _fill(content: DeviceFile, where: str) -> CostModel:
+    """The cost model with the file's numbers, checked for names, units, sources and bounds."""
+    if content.model not in MODELS and ":" not in content.model:
+        raise BadConfig(f"{where}: field 'model': {UnknownName('cost model', content.model, MODELS)}")
+    model = attribute(MODELS.get(content.model, content.model))
+    if not (isinstance(model, type) and is_dataclass(model)):
+        raise BadConfig(f"{where}: field 'model': {content.model!r} is not a dataclass")
+    hints = get_type_hints(model, include_extras=True)
+    units = {field.name: _unit(hints[field.name]) for field in fields(model)}
+    for name, quantity in content.parameters.items():
+        if name not in units:
+            raise BadConfig(f"{where}: unknown field 'parameters.{name}'{suggestion(name, units)}")
+        if quantity.unit != units[name]:
+            raise BadConfig(f"{where}: field 'parameters.{name}.unit' is {quantity.unit!r}; accepted: {units[name]!r}")
+        if quantity.source not in content.sources:
+            raise BadConfig(
+                f"{where}: field 'parameters.{name}.source' is {quantity.source!r}{suggestion(quantity.source, content.sources)}"
+            )
+    values: dict[str, Any] = {name: quantity.value for name, quantity in content.parameters.items()}
+    try:
+        filled: CostModel = TypeAdapter(model).validate_python(values)
+    except ValidationError as error:
+        raise BadConfig(f"{where}: parameters: {describe(error, tuple(units))}") from error
+    return filled
+
+
+def _unit(hint: Any) -> str:
+    return next((part.symbol for part in getattr(hint, "__metadata__", ()) if isinstance(part, Unit)), "1")

@@ -1,0 +1,71 @@
+"""What every cost model is: a frozen record of hardware numbers with one pure, batched function.
+
+A cost model is a frozen dataclass. Its fields are the hardware's parameters, each annotated with its
+unit (:class:`Unit`) and bounds, so that a device file can be checked against them; they may be
+arrays that broadcast against the leading axes, which turns them into accelerator knobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from codesign_gym.simulators.networks.layers import Array, Layers
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a cost model's field, in ``Annotated[float, Unit("Hz"), Field(gt=0)]``."""
+
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What layers cost, per layer; arrays of shape (..., layers), or (...) after :meth:`total`.
+
+    Attributes:
+        latency_s: seconds for the device's batch.
+        size_bytes: bytes that the layer's weights occupy.
+        energy_j: joules for the device's batch, or None where the model has no source for energy.
+        detail: further quantities by name, each with its unit in the name (``cycles``,
+            ``dram_bits``, ...).
+    """
+
+    latency_s: Array
+    size_bytes: Array
+    energy_j: Array | None = None
+    detail: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
+
+    def total(self) -> Costs:
+        """Sum over the last axis: the network's cost when its layers run one after another."""
+
+        def add(column: Any) -> Any:
+            return column.sum(-1)
+
+        return Costs(
+            add(self.latency_s),
+            add(self.size_bytes),
+            None if self.energy_j is None else add(self.energy_j),
+            {name: add(column) for name, column in self.detail.items()},
+        )
+
+
+class CostModel(Protocol):
+    """A pure function of layers and precision; the record that carries it holds the hardware."""
+
+    def cost(self, layers: Layers, bits: Array) -> Costs:
+        """Cost of running ``layers`` at ``bits``.
+
+        Args:
+            layers: columns of shape (..., layers); rows without weights are free in a model that
+                does not say otherwise.
+            bits: shape (..., layers, 2), weight and activation bitwidths; broadcast against the
+                leading axes of ``layers``.
+
+        Returns:
+            Costs of shape (..., layers).
+        """
+        ...

@@ -1,0 +1,1 @@
+"""A network as a table of layers, the zoo of published shapes, and importers."""

@@ -1,0 +1,176 @@
+"""The layer table: a network as columns of integers, from which costs are computed.
+
+Every column has shape (..., layers). A :class:`Network` is the unbatched case; in operator search
+every design of a batch has layers of its own, and rows that do not exist are masked by ``valid``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+Array = Any  # a NumPy or torch array; cost models are written against the array API
+
+
+class Op(IntEnum):
+    """What a row of the layer table computes."""
+
+    CONV = 0  # 2-D convolution, dense, grouped or depthwise
+    LINEAR = 1  # matrix product with a weight matrix, applied at out_height x out_width positions
+    NORM = 2  # batch or layer normalisation
+    POOL = 3
+    ELEMENTWISE = 4  # addition, multiplication, ...
+    ACTIVATION = 5
+
+
+WEIGHTED = (Op.CONV, Op.LINEAR)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Columns of shape (..., layers), int64; see the module's docstring.
+
+    A LINEAR row is a 1x1 convolution: in_channels and out_channels are its features, and the
+    positions it is applied to (tokens, say) are its height and width.
+    ``groups == in_channels`` marks a depthwise convolution.
+    """
+
+    op: Array  # an Op each
+    batch: Array  # images
+    in_channels: Array
+    out_channels: Array
+    kernel_height: Array
+    kernel_width: Array
+    stride: Array
+    groups: Array
+    in_height: Array
+    in_width: Array
+    out_height: Array
+    out_width: Array
+    extra_parameters: Array  # trained numbers that are not weights: biases, or a NORM row's scale and shift
+    valid: Array  # 1 where the row exists, 0 where it pads a batch
+
+    @property
+    def weighted(self) -> Array:
+        """Whether the row multiplies by weights (and so can be quantized), bool."""
+        return (self.valid == 1) & ((self.op == Op.CONV) | (self.op == Op.LINEAR))
+
+    @property
+    def depthwise(self) -> Array:
+        """Whether the row is a depthwise convolution, bool."""
+        return (self.op == Op.CONV) & (self.groups > 1) & (self.groups == self.in_channels)
+
+    @property
+    def reduction(self) -> Array:
+        """Products summed into one output element: window times input channels of a group (GEMM's K)."""
+        return self.kernel_height * self.kernel_width * (self.in_channels // self.groups)
+
+    @property
+    def positions(self) -> Array:
+        """Output positions over the whole batch (GEMM's M)."""
+        return self.batch * self.out_height * self.out_width
+
+    @property
+    def weights(self) -> Array:
+        """Weights, without biases."""
+        return self.weighted * self.out_channels * self.reduction
+
+    @property
+    def parameters(self) -> Array:
+        """Trained numbers: weights, biases, scales and shifts."""
+        return self.valid * (self.weights + self.extra_parameters)
+
+    @property
+    def macs(self) -> Array:
+        """Multiply-accumulates over the whole batch; zero for rows without weights."""
+        return self.weights * self.positions
+
+    @property
+    def in_elements(self) -> Array:
+        """Elements of the input tensor over the whole batch."""
+        return self.valid * self.batch * self.in_channels * self.in_height * self.in_width
+
+    @property
+    def out_elements(self) -> Array:
+        """Elements of the output tensor over the whole batch."""
+        return self.valid * self.positions * self.out_channels
+
+    def map(self, function: Any) -> Layers:
+        """The table with ``function`` applied to every column."""
+        return Layers(*(function(getattr(self, field.name)) for field in fields(self)))
+
+    def with_batch(self, batch: int) -> Layers:
+        """The same table at another batch size."""
+        return replace(self, batch=self.batch * 0 + batch)
+
+
+COLUMNS = tuple(field.name for field in fields(Layers))
+
+
+@dataclass(frozen=True)
+class Network:
+    """A named, immutable, unbatched layer table.
+
+    Attributes:
+        name: the network's id or file.
+        layer_names: a name per row, unique; for a traced torch module the module's qualified name.
+        layers: columns of shape (layers,), read-only.
+    """
+
+    name: str
+    layer_names: tuple[str, ...]
+    layers: Layers
+
+    def __len__(self) -> int:
+        return len(self.layer_names)
+
+    @property
+    def macs(self) -> np.ndarray:
+        """Multiply-accumulates per row for one batch of the table's size, shape (layers,)."""
+        return np.asarray(self.layers.macs)
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """Trained numbers per row, shape (layers,)."""
+        return np.asarray(self.layers.parameters)
+
+    def rows(self, index: np.ndarray) -> Network:
+        """The network of the rows that an index array or mask of shape (layers,) picks."""
+        picked = np.arange(len(self))[index]
+        return Network(
+            self.name,
+            tuple(self.layer_names[i] for i in picked),
+            self.layers.map(lambda column: _frozen(column[picked])),
+        )
+
+    def weighted(self) -> Network:
+        """Only the rows with weights: the layers that have a bitwidth."""
+        return self.rows(np.asarray(self.layers.weighted))
+
+
+def network(name: str, rows: list[dict[str, int]], layer_names: list[str]) -> Network:
+    """Build a :class:`Network` from one mapping of column to value per layer; absent columns default to 1 (``extra_parameters`` to 0).
+
+    Raises:
+        ValueError: on unequal lengths, repeated names or unknown columns.
+    """
+    if len(rows) != len(layer_names) or len(set(layer_names)) != len(layer_names):
+        raise ValueError(f"{name}: {len(rows)} rows need as many different names, got {layer_names}")
+    if unknown := {column for row in rows for column in row} - set(COLUMNS):
+        raise ValueError(f"{name}: unknown columns {sorted(unknown)}")
+    columns = {
+        column: [row.get(column, 0 if column == "extra_parameters" else 1) for row in rows] for column in COLUMNS
+    }
+    return Network(
+        name,
+        tuple(layer_names),
+        Layers(**{column: _frozen(np.array(values, dtype=np.int64)) for column, values in columns.items()}),
+    )
+
+
+def _frozen(column: np.ndarray) -> np.ndarray:
+    column.setflags(write=False)
+    return column

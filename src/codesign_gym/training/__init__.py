@@ -1,0 +1,1 @@
+"""Train, evaluate, compare and study; runs on disk; the command line."""
