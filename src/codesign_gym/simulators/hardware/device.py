@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
+from array_api_compat import array_namespace
 from pydantic import TypeAdapter, ValidationError
 
 from codesign_gym.catalog import Catalog, attribute
 from codesign_gym.errors import BadConfig, UnknownName, suggestion
 from codesign_gym.records import Record, describe, read_record
+from codesign_gym.simulators.hardware import cells
 from codesign_gym.simulators.hardware.model import CostModel, Costs, Unit
 from codesign_gym.simulators.networks.layers import Array, Layers
 
@@ -74,18 +76,54 @@ class Device:
     def cost(self, layers: Layers, bits: Array) -> Costs:
         """Costs of shape (..., layers) at this device's batch size; see :class:`CostModel`.
 
+        A batch of designs for one network is looked up in a table of all pairs of bitwidths where
+        the model is separable and the table is smaller than the batch.
+
+        Args:
+            layers: columns of shape (..., layers).
+            bits: shape (..., layers, 2), weight and activation bitwidths, NumPy or torch.
+
         Raises:
-            BadConfig: if the model answers with a cost that is not a positive, finite number.
+            BadConfig: if a bitwidth is one that the device does not support, or if the model answers
+                with a cost that is not a positive, finite number.
         """
-        costs = self.model.cost(layers.with_batch(self.batch), bits)
+        self._check_bits(bits)
+        layers = _beside(layers.with_batch(self.batch), bits)
+        bit_values = range(self.min_bits, self.max_bits + 1)
+        if not (getattr(self.model, "separable", False) and cells.worthwhile(layers, bits, len(bit_values))):
+            return self._checked(self.model.cost(layers, bits))
+        table = self._checked(self.model.cost(layers, cells.grid(bit_values, len(layers.op))))
+        return cells.gather(cells.layers_first(table), self.min_bits, bits)
+
+    def _check_bits(self, bits: Array) -> None:
+        if 0 in bits.shape:
+            return
+        for value in (bits.min(), bits.max()):
+            if not self.min_bits <= value <= self.max_bits:
+                raise BadConfig(
+                    f"device {self.name!r}: field 'bits' is {value.item()}; accepted: {self.min_bits} to {self.max_bits}"
+                )
+
+    def _checked(self, costs: Costs) -> Costs:
         for name, column in (("latency_s", costs.latency_s), ("energy_j", costs.energy_j)):
-            if (
-                column is not None
-                and isinstance(column, np.ndarray)
-                and not (np.isfinite(column).all() and (column >= 0).all())
-            ):
-                raise BadConfig(f"device {self.name!r}: its model gives a {name} that is negative or not finite")
+            if not isinstance(column, np.ndarray):
+                continue  # absent, or a tensor, whose check would wait for its device
+            bad = ~(np.isfinite(column) & (column >= 0))
+            if bad.any():
+                first = tuple(np.argwhere(bad)[0])
+                raise BadConfig(
+                    f"device {self.name!r}: its model gives {name} {column[first]} for layer {first[-1]};"
+                    " expected a positive, finite number"
+                )
         return costs
+
+
+def _beside(layers: Layers, bits: Array) -> Layers:
+    """The layers as arrays of the library, and on the processor, that ``bits`` are of."""
+    if isinstance(bits, np.ndarray) or not isinstance(layers.op, np.ndarray):
+        return layers
+    xp = array_namespace(bits)
+    return layers.map(lambda column: xp.asarray(np.array(column), device=bits.device))
 
 
 def load(name: str) -> Device:

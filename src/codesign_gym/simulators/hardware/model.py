@@ -7,10 +7,10 @@ arrays that broadcast against the leading axes, which turns them into accelerato
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 from codesign_gym.simulators.networks.layers import Array, Layers
 
@@ -39,22 +39,31 @@ class Costs:
     energy_j: Array | None = None
     detail: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
 
+    def map(self, function: Callable[[Array], Array]) -> Costs:
+        """The costs with ``function`` applied to every column."""
+        return Costs(
+            function(self.latency_s),
+            function(self.size_bytes),
+            None if self.energy_j is None else function(self.energy_j),
+            {name: function(column) for name, column in self.detail.items()},
+        )
+
     def total(self) -> Costs:
         """Sum over the last axis: the network's cost when its layers run one after another."""
+        return self.map(lambda column: column.sum(-1))
 
-        def add(column: Any) -> Any:
-            return column.sum(-1)
 
-        return Costs(
-            add(self.latency_s),
-            add(self.size_bytes),
-            None if self.energy_j is None else add(self.energy_j),
-            {name: add(column) for name, column in self.detail.items()},
-        )
+def weight_bytes(layers: Layers, bits: Array) -> Array:
+    """Bytes of each layer's weights at their bitwidth, shape (..., layers)."""
+    return layers.weights * bits[..., 0] / 8
 
 
 class CostModel(Protocol):
-    """A pure function of layers and precision; the record that carries it holds the hardware."""
+    """A pure function of layers and precision; the record that carries it holds the hardware.
+
+    A model whose cost of a row depends on that row and its bits alone may say so with the class
+    attribute ``separable = True``; large batches are then looked up in a table of its answers.
+    """
 
     def cost(self, layers: Layers, bits: Array) -> Costs:
         """Cost of running ``layers`` at ``bits``.

@@ -1,1 +1,18 @@
 """A network as a table of layers, the zoo of published shapes, and importers."""
+
+from codesign_gym.simulators.networks.catalog import CATALOG, NetworkFile, Training, load, read
+from codesign_gym.simulators.networks.layers import Layers, Network, Op
+from codesign_gym.simulators.networks.torch_import import from_torch, module_path
+
+__all__ = [
+    "CATALOG",
+    "Layers",
+    "Network",
+    "NetworkFile",
+    "Op",
+    "Training",
+    "from_torch",
+    "load",
+    "module_path",
+    "read",
+]

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from operator import index
 from typing import Any
 
 import numpy as np
+
+from codesign_gym.errors import UnsupportedNetwork
 
 Array = Any  # a NumPy or torch array; cost models are written against the array API
 
@@ -29,7 +32,7 @@ class Op(IntEnum):
 WEIGHTED = (Op.CONV, Op.LINEAR)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class Layers:
     """Columns of shape (..., layers), int64; see the module's docstring.
 
@@ -108,21 +111,31 @@ class Layers:
 
 
 COLUMNS = tuple(field.name for field in fields(Layers))
+LARGEST = 2**62  # what any count may reach, so that sums of int64 stay exact
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """A named, immutable, unbatched layer table.
 
     Attributes:
         name: the network's id or file.
-        layer_names: a name per row, unique; for a traced torch module the module's qualified name.
-        layers: columns of shape (layers,), read-only.
+        layer_names: a name per row, unique. In a traced torch network a weighted row has the
+            qualified name of the module that owns the weight, with ``#2``, ``#3``, ... appended
+            from its second call on (its weights then count once a call, as they are loaded).
+        layers: columns of shape (layers,), copied and read-only.
     """
 
     name: str
     layer_names: tuple[str, ...]
     layers: Layers
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", self.layers.map(_frozen))
+
+    def __reduce__(self) -> tuple[type[Network], tuple[str, tuple[str, ...], Layers]]:
+        # NumPy forgets the read-only flag when pickled: unpickle through the constructor.
+        return Network, (self.name, self.layer_names, self.layers)
 
     def __len__(self) -> int:
         return len(self.layer_names)
@@ -140,11 +153,8 @@ class Network:
     def rows(self, index: np.ndarray) -> Network:
         """The network of the rows that an index array or mask of shape (layers,) picks."""
         picked = np.arange(len(self))[index]
-        return Network(
-            self.name,
-            tuple(self.layer_names[i] for i in picked),
-            self.layers.map(lambda column: _frozen(column[picked])),
-        )
+        names = tuple(self.layer_names[i] for i in picked)
+        return Network(self.name, names, self.layers.map(lambda column: column[picked]))
 
     def weighted(self) -> Network:
         """Only the rows with weights: the layers that have a bitwidth."""
@@ -152,25 +162,53 @@ class Network:
 
 
 def network(name: str, rows: list[dict[str, int]], layer_names: list[str]) -> Network:
-    """Build a :class:`Network` from one mapping of column to value per layer; absent columns default to 1 (``extra_parameters`` to 0).
+    """Build a :class:`Network` from one mapping of column to value per layer.
+
+    Absent columns are 1, ``extra_parameters`` 0.
 
     Raises:
         ValueError: on unequal lengths, repeated names or unknown columns.
+        UnsupportedNetwork: on a size that is not a positive integer, groups that do not divide the
+            channels, or a network of more than 2**62 multiply-accumulates, elements or parameters.
     """
     if len(rows) != len(layer_names) or len(set(layer_names)) != len(layer_names):
         raise ValueError(f"{name}: {len(rows)} rows need as many different names, got {layer_names}")
     if unknown := {column for row in rows for column in row} - set(COLUMNS):
         raise ValueError(f"{name}: unknown columns {sorted(unknown)}")
-    columns = {
-        column: [row.get(column, 0 if column == "extra_parameters" else 1) for row in rows] for column in COLUMNS
-    }
-    return Network(
-        name,
-        tuple(layer_names),
-        Layers(**{column: _frozen(np.array(values, dtype=np.int64)) for column, values in columns.items()}),
-    )
+    for layer, row in zip(layer_names, rows, strict=True):
+        _check_row(f"network {name!r}: layer {layer!r}", row)
+    exact = Layers(**{column: _exact([row.get(column, _default(column)) for row in rows]) for column in COLUMNS})
+    for quantity in ("macs", "parameters", "in_elements", "out_elements"):
+        if (total := sum(getattr(exact, quantity))) > LARGEST:
+            raise UnsupportedNetwork(f"network {name!r} has {total:.3g} {quantity}; accepted: at most 2**62")
+    return Network(name, tuple(layer_names), exact.map(lambda column: column.astype(np.int64)))
+
+
+def _check_row(where: str, row: dict[str, int]) -> None:
+    for column, value in row.items():
+        try:
+            number = index(value)
+        except TypeError:
+            raise UnsupportedNetwork(f"{where}: {column} is {value!r}; accepted: an integer") from None
+        least = 0 if column in ("op", "valid", "extra_parameters") else 1
+        if not least <= number <= LARGEST:
+            raise UnsupportedNetwork(f"{where}: {column} is {number}; accepted: {least} to 2**62")
+    groups = row.get("groups", 1)
+    for column in ("in_channels", "out_channels"):
+        if row.get(column, 1) % groups:
+            raise UnsupportedNetwork(f"{where}: groups is {groups}, which does not divide {column}, {row[column]}")
+
+
+def _default(column: str) -> int:
+    return 0 if column == "extra_parameters" else 1
+
+
+def _exact(values: list[int]) -> np.ndarray:
+    """Python's integers, shape (layers,): the table's own formulas then cannot overflow."""
+    return np.array([index(value) for value in values], dtype=object)
 
 
 def _frozen(column: np.ndarray) -> np.ndarray:
+    column = np.array(column)
     column.setflags(write=False)
     return column

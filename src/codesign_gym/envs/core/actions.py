@@ -1,0 +1,108 @@
+"""One adapter for actions: a choice among n values as Discrete, MultiDiscrete or Box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_gym.errors import UnknownName
+
+
+class ActionView(Protocol):
+    """A way to express one choice among ``choices`` ordered values."""
+
+    choices: int
+
+    @property
+    def space(self) -> gym.Space[Any]:
+        """The space of one environment's actions."""
+        ...
+
+    def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """Value indices of shape (batch,) from actions of shape (batch, ...)."""
+        ...
+
+
+@dataclass(frozen=True)
+class DiscreteView:
+    """The value's index."""
+
+    choices: int
+
+    @property
+    def space(self) -> gym.Space[Any]:
+        """``Discrete(choices)``."""
+        return gym.spaces.Discrete(self.choices)
+
+    def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """Actions are the indices."""
+        return np.asarray(actions, dtype=np.int64).reshape(-1)
+
+
+@dataclass(frozen=True)
+class MultiDiscreteView:
+    """The value's index, as a vector of one."""
+
+    choices: int
+
+    @property
+    def space(self) -> gym.Space[Any]:
+        """``MultiDiscrete([choices])``."""
+        return gym.spaces.MultiDiscrete([self.choices])
+
+    def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """Actions hold the index in their only column."""
+        return np.asarray(actions, dtype=np.int64).reshape(-1)
+
+
+@dataclass(frozen=True)
+class BoxView:
+    """A real number in [-1, 1], cut into equal intervals, one per value.
+
+    Shifted to [0, 1] this is HAQ's map from an actor's output to a bitwidth (Wang et al., CVPR 2019,
+    section 3.1), with its end points clipped.
+    """
+
+    choices: int
+
+    @property
+    def space(self) -> gym.Space[Any]:
+        """``Box(-1, 1, (1,), float32)``."""
+        return gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """The interval that each action lies in; NaN counts as the lowest."""
+        share = (np.nan_to_num(np.asarray(actions, dtype=np.float64), nan=-1.0).reshape(-1) + 1.0) / 2.0
+        return np.clip(np.floor(share * self.choices), 0, self.choices - 1).astype(np.int64)
+
+
+VIEWS: dict[str, type[DiscreteView] | type[MultiDiscreteView] | type[BoxView]] = {
+    "discrete": DiscreteView,
+    "multidiscrete": MultiDiscreteView,
+    "box": BoxView,
+}
+
+
+def view(name: str, choices: int) -> ActionView:
+    """The action view of a name; raises :class:`UnknownName`."""
+    if name not in VIEWS:
+        raise UnknownName("action view", name, VIEWS)
+    return VIEWS[name](choices)
+
+
+def nearest_legal(choice: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The legal choice nearest to each choice (the lower of two equally near).
+
+    Args:
+        choice: shape (batch,).
+        mask: which choices are legal, shape (batch, choices), none of its rows empty.
+    """
+    rows = np.arange(len(choice))
+    if mask[rows, choice].all():
+        return choice
+    distance = np.abs(np.arange(mask.shape[1]) - choice[:, None])
+    return np.where(mask, distance, mask.shape[1]).argmin(-1)

@@ -1,0 +1,252 @@
+"""Environments that build a design knob by knob."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_gym.envs.core.actions import ActionView, nearest_legal
+from codesign_gym.envs.core.enforcement import Enforcement, legal, project
+from codesign_gym.envs.core.problem import DesignProblem, score, usage
+from codesign_gym.errors import Infeasible
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ConstructState:
+    """A batch of half-built designs.
+
+    Estimates are totals of :class:`~codesign_gym.envs.core.separable.Separable` tables, columns
+    (loss, usage of each constraint); exact once the design is finished.
+    """
+
+    step: Array  # (batch,) decisions taken
+    prefix: Array  # (batch,) joint index of the current group's earlier choices
+    design: Array  # (batch, knobs) choice indices; 0 where undecided
+    estimate: Array  # (batch, 1 + constraints) totals if the rest were drawn at random
+    bound: Array  # (batch, constraints) least usage that can still be reached
+    mask: Array  # (batch, choices) legal choices of the next decision
+    price: Array  # (batch, constraints) reward given up per unit of usage; outlives episodes
+    corrections: Array  # (batch,) illegal choices that were replaced
+    metrics: Array  # (batch, metrics) of the finished design; NaN before
+
+
+class Observer(Protocol):
+    """What the agent sees of a state."""
+
+    @property
+    def space(self) -> gym.spaces.Box:
+        """One environment's observation space."""
+        ...
+
+    def __call__(self, state: ConstructState) -> NDArray[np.float32]:
+        """Observations of shape (batch, features)."""
+        ...
+
+
+class Reward(Protocol):
+    """What the agent earns."""
+
+    def __call__(
+        self, problem: DesignProblem, before: ConstructState, after: ConstructState, finished: Array
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """Named, weighted terms, each of shape (batch,); ``finished`` marks episodes that just ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class TerminalReward:
+    """Nothing until the design is finished; then the objective's reward, less the price of its usage above the limit."""
+
+    def __call__(
+        self, problem: DesignProblem, before: ConstructState, after: ConstructState, finished: Array
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """Terms ``objective`` and, where a price is charged, ``price``."""
+        objective, price = np.zeros(len(finished)), np.zeros(len(finished))
+        if finished.any():
+            metrics = after.metrics[finished]
+            objective[finished] = score(problem, metrics)
+            price[finished] = -(before.price[finished] * (usage(problem, metrics) - 1.0)).sum(-1)
+        return {"objective": objective, "price": price}
+
+
+@dataclass(frozen=True)
+class DenseReward:
+    """Every decision earns the fall of the predicted loss and pays the price of the usage it adds.
+
+    Over an episode the terms add up to the Lagrangian of the separable tables, up to a constant.
+    """
+
+    def __call__(
+        self, problem: DesignProblem, before: ConstructState, after: ConstructState, finished: Array
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """Terms ``loss`` and ``price``."""
+        change = after.estimate - before.estimate
+        return {"loss": -change[:, 0], "price": -(before.price * change[:, 1:]).sum(-1)}
+
+
+@dataclass(frozen=True)
+class ConstructCore:
+    """Visits the problem's knobs in order, one decision a step, and evaluates the design after the last.
+
+    Ends by termination only. Choices that are not legal are replaced by the nearest legal one and
+    counted in ``info["corrections"]``.
+
+    Attributes:
+        problem: the design problem.
+        observer: what the agent sees.
+        reward: what it earns.
+        enforcement: how constraints are kept.
+        actions: how a choice is expressed.
+
+    Raises:
+        Infeasible: if no design keeps within the constraints; names the tightest one.
+    """
+
+    problem: DesignProblem
+    observer: Observer
+    reward: Reward
+    enforcement: Enforcement
+    actions: ActionView
+
+    def __post_init__(self) -> None:
+        least = self.problem.separable.least.start[1:]
+        if (least > 1 + 1e-9).any():
+            worst = int(least.argmax())
+            bound = self.problem.constraints[worst]
+            feasible = bound.reference + least[worst] * (bound.limit - bound.reference)
+            raise Infeasible(
+                f"no design keeps {bound.metric} within {bound.limit:.6g}; the least that any design needs is "
+                f"{feasible:.6g}, {least[worst]:.4g} times the limit"
+            )
+
+    @property
+    def observation_space(self) -> gym.spaces.Box:
+        """The observer's."""
+        return self.observer.space
+
+    @property
+    def action_space(self) -> gym.Space[Any]:
+        """The action view's."""
+        return self.actions.space
+
+    def initial(self, generators: Sequence[np.random.Generator], previous: ConstructState | None) -> ConstructState:
+        """No knob decided; the price goes on from ``previous``."""
+        batch, problem = len(generators), self.problem
+        bound = self._repeat(problem.separable.least.start[1:], batch)
+        step, prefix = np.zeros(batch, dtype=np.int64), np.zeros(batch, dtype=np.int64)
+        return ConstructState(
+            step=step,
+            prefix=prefix,
+            design=np.zeros((batch, len(problem.space)), dtype=np.int64),
+            estimate=self._repeat(problem.separable.mean.start, batch),
+            bound=bound,
+            mask=self._mask(step, prefix, bound),
+            price=self._repeat(self._start_price, batch) if previous is None else previous.price,
+            corrections=np.zeros(batch, dtype=np.int64),
+            metrics=np.full((batch, len(problem.metrics)), np.nan),
+        )
+
+    def transition(self, state: ConstructState, actions: Array) -> ConstructState:
+        """Decide the next knob of every unfinished design."""
+        separable, knobs = self.problem.separable, len(self.problem.space)
+        rows = np.arange(len(state.step))
+        going = state.step < knobs
+        at = np.minimum(state.step, knobs - 1)
+        wanted = self.actions.decode(actions)
+        choice = nearest_legal(wanted, state.mask)
+        design = state.design.copy()
+        design[rows, at] = np.where(going, choice, design[rows, at])
+        estimate = state.estimate + going[:, None] * separable.mean.change[at, state.prefix, :, choice]
+        bound = state.bound + going[:, None] * separable.least.change[at, state.prefix, 1:, choice]
+        step = np.minimum(state.step + 1, knobs)
+        last_slot = step % separable.slots == 0
+        prefix = np.where(last_slot, 0, state.prefix * separable.choices + choice)
+        after = replace(
+            state,
+            step=step,
+            prefix=prefix,
+            design=design,
+            estimate=estimate,
+            bound=bound,
+            mask=self._mask(step, prefix, bound),
+            corrections=state.corrections + (going & (choice != wanted)),
+        )
+        finished = going & (step == knobs)
+        return self._finish(after, finished) if finished.any() else after
+
+    def _finish(self, state: ConstructState, finished: Array) -> ConstructState:
+        """Repair, evaluate and price the designs that have just been completed."""
+        designs = state.design[finished]
+        if self.enforcement.project:
+            designs = project(self.problem.separable, designs)
+        metrics, used = state.metrics.copy(), self.problem.separable.totals(designs)
+        metrics[finished] = self.problem.evaluate(designs)
+        design, estimate, price = state.design.copy(), state.estimate.copy(), state.price.copy()
+        if self.enforcement.price is not None:
+            # Charged on the design as the agent built it: a repaired one never exceeds its limit.
+            price[finished] = self.enforcement.price.update(price[finished], estimate[finished, 1:], self._start_price)
+        design[finished], estimate[finished] = designs, used
+        return replace(state, design=design, estimate=estimate, bound=estimate[:, 1:], metrics=metrics, price=price)
+
+    def observation(self, state: ConstructState) -> NDArray[np.float32]:
+        """The observer's view."""
+        return self.observer(state)
+
+    def reward_terms(self, before: ConstructState, after: ConstructState) -> Mapping[str, NDArray[np.float64]]:
+        """The reward's terms."""
+        finished = (before.step < after.step) & (after.step == len(self.problem.space))
+        return self.reward(self.problem, before, after, finished)
+
+    def terminal(self, state: ConstructState) -> NDArray[np.bool_]:
+        """After the last knob."""
+        return np.asarray(state.step == len(self.problem.space))
+
+    def truncated(self, state: ConstructState) -> NDArray[np.bool_]:
+        """Never."""
+        return np.zeros(len(state.step), dtype=bool)
+
+    def action_mask(self, state: ConstructState) -> NDArray[np.bool_]:
+        """Legal choices of the next knob."""
+        return np.asarray(state.mask)
+
+    def info(self, state: ConstructState) -> Mapping[str, Array]:
+        """Mask, running usage of the constraints (the cost signal), price, corrections, design and its metrics."""
+        return {
+            "action_mask": state.mask,
+            "usage": state.estimate[:, 1:],
+            "price": state.price,
+            "corrections": state.corrections,
+            "design": state.design,
+            "metrics": state.metrics,
+        }
+
+    def render(self, state: ConstructState) -> NDArray[np.uint8]:
+        """A bar per decided knob of the first environment."""
+        from codesign_gym.envs.core.drawing import bars
+
+        decided = int(state.step[0])
+        return bars(self.problem.space, np.asarray(state.design[0]), decided)
+
+    @cached_property
+    def _start_price(self) -> NDArray[np.float64]:
+        price = self.enforcement.price
+        return price.start(self.problem.separable) if price else np.zeros(len(self.problem.constraints))
+
+    def _mask(self, step: Array, prefix: Array, bound: Array) -> NDArray[np.bool_]:
+        at = np.minimum(step, len(self.problem.space) - 1)
+        allowed = self.problem.space.allowed[at]
+        if not (self.enforcement.mask and self.problem.constraints):
+            return allowed
+        return legal(allowed, bound, self.problem.separable.least.change[at, prefix, 1:])
+
+    @staticmethod
+    def _repeat(row: NDArray[np.float64], batch: int) -> NDArray[np.float64]:
+        return np.tile(row, (batch, 1))

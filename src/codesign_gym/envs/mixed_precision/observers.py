@@ -1,0 +1,126 @@
+"""What an agent sees of a half-quantized network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_gym.envs.core.construct import ConstructState
+from codesign_gym.envs.mixed_precision.problem import MixedPrecisionProblem
+
+PREVIOUS_ACTION = 8  # the column that changes as the episode goes
+
+
+@dataclass(frozen=True)
+class HaqObserver:
+    """HAQ's ten numbers (Wang et al., CVPR 2019, section 3.1), each scaled to [0, 1] over the network's layers.
+
+    Columns: depthwise flag, input channels, output channels, stride, kernel, weights, input pixels,
+    layer index, previous bitwidth / highest, weight-or-activation flag.
+    """
+
+    problem: MixedPrecisionProblem
+
+    @property
+    def space(self) -> gym.spaces.Box:
+        """``Box(0, 1, (10,), float32)``."""
+        return gym.spaces.Box(0.0, 1.0, (10,), np.float32)
+
+    @cached_property
+    def _table(self) -> NDArray[np.float32]:
+        """The columns that only depend on the step, shape (knobs, 10)."""
+        layers = self.problem.network.layers
+        count = len(self.problem.network)
+        columns = np.stack(
+            [
+                layers.depthwise,
+                layers.in_channels,
+                layers.out_channels,
+                layers.stride,
+                layers.kernel_height,
+                layers.weights,
+                layers.in_height * layers.in_width,
+                np.arange(count),
+                np.zeros(count),
+                np.zeros(count),
+            ],
+            axis=-1,
+        ).astype(np.float64)
+        low, high = columns.min(0), columns.max(0)
+        table = np.repeat((columns - low) / np.where(high > low, high - low, 1.0), 2, axis=0)
+        table[1::2, 9] = 1.0
+        return table.astype(np.float32)
+
+    @cached_property
+    def _bit_share(self) -> NDArray[np.float32]:
+        return (np.asarray(self.problem.bit_values) / self.problem.bit_values[-1]).astype(np.float32)
+
+    def __call__(self, state: ConstructState) -> NDArray[np.float32]:
+        """Observations of shape (batch, 10); before the first decision the previous bitwidth is 0."""
+        at = np.minimum(state.step, len(self._table) - 1)
+        observation = self._table[at]
+        rows = np.arange(len(at))
+        previous = self._bit_share[state.design[rows, np.maximum(state.step, 1) - 1]]
+        observation[:, PREVIOUS_ACTION] = np.where(state.step > 0, previous, 0.0)
+        return observation
+
+
+@dataclass(frozen=True)
+class RichObserver:
+    """HAQ's ten numbers, and what a designer would look at before deciding.
+
+    Behind the ten: the knob's predicted loss at every bitwidth (log-scaled to [0, 1] over the
+    network), the usage of each constraint that every choice adds (as a share of the largest), and the
+    share of each constraint that is left beyond the least that must still be spent.
+    """
+
+    problem: MixedPrecisionProblem
+
+    @cached_property
+    def _haq(self) -> HaqObserver:
+        return HaqObserver(self.problem)
+
+    @property
+    def space(self) -> gym.spaces.Box:
+        """``Box(-1, 1, (10 + bitwidths + constraints * (bitwidths + 1),), float32)``."""
+        bits, constraints = len(self.problem.bit_values), len(self.problem.constraints)
+        return gym.spaces.Box(-1.0, 1.0, (10 + bits + constraints * (bits + 1),), np.float32)
+
+    @cached_property
+    def _loss(self) -> NDArray[np.float32]:
+        """Log-scaled predicted loss of every choice, shape (knobs, bitwidths)."""
+        return _decades(self.problem.sensitivities.reshape(-1, len(self.problem.bit_values)))
+
+    @cached_property
+    def _cost(self) -> NDArray[np.float32]:
+        """Log-scaled usage of every choice beyond the cheapest, shape (knobs, prefixes, constraints * bitwidths)."""
+        change = self.problem.separable.mean.change[:, :, 1:, :]  # (knobs, prefixes, constraints, bitwidths)
+        finite = np.isfinite(change)
+        cheapest = np.where(finite, change, np.inf).min(axis=-1, keepdims=True)
+        beyond = np.where(finite, change, 0.0) - np.where(finite, cheapest, 0.0)
+        scaled = np.stack([_decades(beyond[:, :, k]) for k in range(beyond.shape[2])], axis=2)
+        return scaled.reshape(*scaled.shape[:2], -1)
+
+    def __call__(self, state: ConstructState) -> NDArray[np.float32]:
+        """Observations of shape (batch, features)."""
+        at = np.minimum(state.step, len(self._loss) - 1)
+        batch = len(at)
+        left = np.clip(1.0 - state.bound, -1.0, 1.0)
+        parts = [self._haq(state), self._loss[at], self._cost[at, state.prefix].reshape(batch, -1), left]
+        return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def _decades(values: NDArray[np.float64], decades: float = 6.0) -> NDArray[np.float32]:
+    """Positive values on a log scale: 1 for the largest, 0 for what is ``decades`` powers of ten smaller.
+
+    A knob's best bitwidth depends on the logarithms of its sensitivity and of its cost.
+    """
+    largest = max(float(values.max()), 1e-300)
+    return (1.0 + np.log10(np.maximum(values / largest, 10.0**-decades)) / decades).astype(np.float32)
+
+
+OBSERVERS: dict[str, type[HaqObserver] | type[RichObserver]] = {"haq": HaqObserver, "rich": RichObserver}

@@ -1,0 +1,129 @@
+"""Mixed precision as a design problem: a weight and an activation bitwidth for every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_gym.envs.core.problem import Constraint, Metric, Objective, Values
+from codesign_gym.envs.core.separable import Separable, Table
+from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
+from codesign_gym.simulators.networks.layers import Network
+
+
+class Scorer(Protocol):
+    """How well a network does at given bitwidths: measured, predicted by a surrogate, or tabulated."""
+
+    @property
+    def metric(self) -> Metric:
+        """``accuracy`` (a share, higher is better) or ``loss``."""
+        ...
+
+    @property
+    def measured(self) -> bool:
+        """Whether a score comes from running the network, which the ledger counts apart."""
+        ...
+
+    def score(self, bits: NDArray[np.int64]) -> Values:
+        """Scores of shape (batch,) for bitwidths of shape (batch, layers, 2)."""
+        ...
+
+
+@dataclass(frozen=True)
+class MixedPrecisionProblem:
+    """Choose bitwidths for every layer with weights.
+
+    Knob ``2 * l`` is the weight bitwidth of layer ``l``, knob ``2 * l + 1`` the bitwidth of the
+    activations that enter it.
+
+    Attributes:
+        network: the layers with weights.
+        bit_values: bitwidths to choose from, ascending.
+        pinned: layers that keep the highest bitwidth.
+        costs: metric name (``latency_s``, ``energy_j``, ``size_bytes``) to a table of shape
+            (layers, bitwidths, bitwidths) over weight and activation bitwidth.
+        sensitivities: predicted loss of every knob at every bitwidth, shape (layers, 2, bitwidths).
+        scorer: how well a design does.
+        objective: what to improve: the scorer's metric, or a cost.
+        constraints: budgets on costs, or a floor on the scorer's metric.
+        loss_limit: the predicted loss that is taken to meet the scorer's floor; None without a floor.
+    """
+
+    network: Network
+    bit_values: tuple[int, ...]
+    pinned: frozenset[int]
+    costs: Mapping[str, Table]
+    sensitivities: Table
+    scorer: Scorer
+    objective: Objective
+    constraints: tuple[Constraint, ...]
+    loss_limit: float | None = None
+
+    @cached_property
+    def space(self) -> DesignSpace:
+        """Two ordered knobs a layer, named after the layer."""
+        highest = len(self.bit_values) - 1
+        return DesignSpace(
+            tuple(
+                Knob(f"{name}.{kind}", self.bit_values, highest if layer in self.pinned else None)
+                for layer, name in enumerate(self.network.layer_names)
+                for kind in ("weight_bits", "activation_bits")
+            )
+        )
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The scorer's metric, then the costs."""
+        return (self.scorer.metric, *(Metric(name) for name in self.costs))
+
+    @cached_property
+    def separable(self) -> Separable:
+        """Predicted loss or cost as the loss; budgets or the floor as usages.
+
+        Losses are scaled by that of the best uniform bitwidth within the constraints, so that they are
+        of order one for any network and device.
+        """
+        predicted = self.sensitivities[:, 0, :, None] + self.sensitivities[:, 1, None, :]
+        usage = [self._usage_table(bound, predicted) for bound in self.constraints]
+        shape = (0, *predicted.shape)
+        objective = self.costs.get(self.objective.metric, predicted)
+        unscaled = Separable(objective, np.stack(usage) if usage else np.zeros(shape), self.space.allowed)
+        return Separable(objective / _best_uniform(unscaled), unscaled.usage, unscaled.allowed)
+
+    def _usage_table(self, bound: Constraint, predicted: Table) -> Table:
+        if bound.metric in self.costs:
+            return self.costs[bound.metric] / bound.limit
+        assert self.loss_limit is not None, "a floor on the score needs the predicted loss that meets it"
+        return predicted / self.loss_limit
+
+    def bits(self, designs: Designs) -> NDArray[np.int64]:
+        """Bitwidths of shape (batch, layers, 2) of designs of shape (batch, knobs)."""
+        return np.asarray(self.bit_values, dtype=np.int64)[designs].reshape(len(designs), -1, 2)
+
+    def evaluate(self, designs: Designs) -> Values:
+        """The score, then the costs, of each design; shape (batch, metrics)."""
+        weight, activation = designs[:, 0::2], designs[:, 1::2]
+        layers = np.arange(len(self.network))
+        costs = [table[layers, weight, activation].sum(-1) for table in self.costs.values()]
+        return np.stack([self.scorer.score(self.bits(designs)), *costs], axis=-1)
+
+    def uniform(self, bits: int) -> Designs:
+        """The design with one bitwidth everywhere but in the pinned layers, shape (1, knobs)."""
+        design = np.full((1, len(self.space)), self.bit_values.index(bits), dtype=np.int64)
+        design[:, ~self.space.allowed[np.arange(len(self.space)), design[0]]] = len(self.bit_values) - 1
+        return design
+
+
+def _best_uniform(separable: Separable) -> float:
+    """The loss of the best uniform design that meets the constraints (else of the one nearest to them)."""
+    from codesign_gym.envs.core.enforcement import uniform_designs, within
+
+    totals = separable.totals(uniform_designs(separable))
+    met = within(totals[:, 1:])
+    candidates = totals[met, 0] if met.any() else totals[[totals[:, 1:].max(-1).argmin()], 0]
+    return max(float(candidates.min()), 1e-12)

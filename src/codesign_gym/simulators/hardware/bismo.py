@@ -1,0 +1,73 @@
+"""BISMO: matrix products one pair of bits at a time, on a small FPGA.
+
+Umuroglu et al., "BISMO: A Scalable Bit-Serial Matrix Multiplication Overlay for Reconfigurable
+Computing", FPL 2018, and "Optimizing Bit-Serial Matrix Multiplication for Reconfigurable Computing",
+ACM TRETS 2019 (arXiv:1901.00370). A Dm x Dn grid of dot-product units of Dk binary products each runs
+every weight bit against every activation bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from array_api_compat import array_namespace
+from pydantic import Field
+
+from codesign_gym.simulators.hardware.model import Costs, Unit, weight_bytes
+from codesign_gym.simulators.networks.layers import Array, Layers
+
+#: Bytes of an accumulator: results are 32-bit integers.
+RESULT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Bismo:
+    """A fetch, an execute and a result stage that overlap: the slowest sets the pace.
+
+    A layer is the product of its M x K activations (M output positions, unfolded windows) with its
+    K x N weights, once per group; a depthwise layer is C products with N = 1. Per product:
+
+    * execute: ``w * a * ceil(M/Dm) * ceil(N/Dn) * ceil(K/Dk)`` cycles, without pipeline bubbles;
+    * fetch: the weights once and the activations once per column of tiles; bits as they are, without
+      padding to Dk;
+    * result: ``4 * M * N`` bytes;
+    * fill: the first pair of tiles in, the last tile out.
+
+    Cycles are ``max(execute, fetch, result) + fill``. No energy: the publications bound the board's
+    power but give none for the overlay. Any parameter may be an array that broadcasts against the
+    leading axes. The array API throughout, so NumPy and torch both work.
+    """
+
+    separable: ClassVar[bool] = True
+
+    clock_hz: Annotated[float, Unit("Hz"), Field(gt=0)]
+    dm: Annotated[int, Unit("rows"), Field(gt=0)]
+    dn: Annotated[int, Unit("columns"), Field(gt=0)]
+    dk: Annotated[int, Unit("bit"), Field(gt=0)]
+    read_bytes_per_s: Annotated[float, Unit("B/s"), Field(gt=0)]
+    write_bytes_per_s: Annotated[float, Unit("B/s"), Field(gt=0)]
+
+    def cost(self, layers: Layers, bits: Array) -> Costs:
+        """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
+        xp = array_namespace(bits)
+        weight_bits, activation_bits = bits[..., 0], bits[..., 1]
+        rows, inner = layers.positions, layers.reduction  # M, K
+        columns = layers.out_channels // layers.groups  # N
+        row_tiles, column_tiles = -(-rows // self.dm), -(-columns // self.dn)
+        execute = weight_bits * activation_bits * row_tiles * column_tiles * -(-inner // self.dk)
+
+        read = self.read_bytes_per_s / self.clock_hz  # bytes per cycle
+        write = self.write_bytes_per_s / self.clock_hz
+        fetch_bytes = inner * (columns * weight_bits + column_tiles * rows * activation_bits) / 8
+        result_bytes = RESULT_BYTES * rows * columns
+        first_bytes = inner * (self.dn * weight_bits + self.dm * activation_bits) / 8
+        fill = first_bytes / read + RESULT_BYTES * self.dm * self.dn / write
+
+        transfer = xp.maximum(fetch_bytes / read, result_bytes / write + 0 * fetch_bytes)
+        cycles = layers.weighted * layers.groups * (xp.maximum(1.0 * execute, transfer) + fill)
+        return Costs(
+            cycles / self.clock_hz,
+            weight_bytes(layers, bits),
+            detail={"cycles": cycles, "execute_cycles": layers.weighted * layers.groups * execute},
+        )

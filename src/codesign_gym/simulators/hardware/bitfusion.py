@@ -1,0 +1,84 @@
+"""BitFusion: a spatial array whose multipliers fuse and split with the operands' bitwidths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import NDArray
+
+from codesign_gym.simulators.hardware.bitfusion_search import BITWIDTHS, QUANTITIES, layer_table
+from codesign_gym.simulators.hardware.bitfusion_tiling import Convolution, FusionArray, ceil_div
+from codesign_gym.simulators.hardware.model import Costs, weight_bytes
+from codesign_gym.simulators.networks.layers import Array, Layers, Op
+
+#: A dense convolution of at most this many channels reads an image (grey, RGB or RGBA) and is
+#: unfolded; the public simulator unfolds a network's first layer.
+IMAGE_CHANNELS = 4
+
+
+@dataclass(frozen=True)
+class BitFusion(FusionArray):
+    """Latency and energy at the best tiling of every layer.
+
+    Sharma et al., "Bit Fusion: Bit-Level Dynamically Composable Architecture for Accelerating Deep
+    Neural Networks", ISCA 2018. ``bitfusion_tiling`` gives the cost of a tiling exactly as the public
+    simulator does; ``bitfusion_search`` chooses the tiling.
+
+    Bitwidths are 2 to 8: 5 to 7 bits compute like 8 and 3 like 4, while traffic is of the true bits.
+    A grouped convolution runs as dense ones over as many groups as fill the grid's outputs, with
+    zeros between the groups: 32 channels at a time where it is depthwise (the simulator has no such
+    layers; group by group, a depthwise layer would fill one of the 512 units). A fully connected row is a 1x1 convolution. Searches are memoised in the process, so a batch
+    costs little more than its distinct layers. NumPy only: torch bitwidths on the CPU are accepted
+    and answered with tensors without gradients.
+    """
+
+    separable: ClassVar[bool] = True
+
+    def cost(self, layers: Layers, bits: Array) -> Costs:
+        """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
+
+        Raises:
+            UnsupportedNetwork: if a layer has no tile that fits the buffers.
+        """
+        xp = array_namespace(bits)
+        index = np.asarray(bits).astype(np.int64) - BITWIDTHS[0]  # (..., layers, 2)
+        rows = layers.map(np.asarray)
+        packed = np.clip(self.outputs * rows.groups // rows.out_channels, 1, rows.groups)  # groups at a time
+        tables, row = self._tables(convolutions(rows, packed))
+        picked = tables[row, index[..., 0], index[..., 1]]  # (..., layers, quantities)
+        scale = rows.weighted * ceil_div(rows.groups, packed)
+        cost = {name: xp.asarray(picked[..., i] * scale) for i, name in enumerate(QUANTITIES)}
+        energy_j = cost.pop("energy_j")
+        return Costs(cost["cycles"] / self.clock_hz, weight_bytes(layers, bits), energy_j, detail=cost)
+
+    def _tables(self, work: Convolution) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Tables of the distinct convolutions, (distinct, 7, 7, quantities), and which is whose, (..., layers)."""
+        columns = np.stack(np.broadcast_arrays(*vars(work).values()), -1)
+        shape = columns.shape[:-1]
+        distinct, row = np.unique(columns.reshape(-1, columns.shape[-1]), axis=0, return_inverse=True)
+        tables = [layer_table(self, Convolution(*map(int, values))) for values in distinct]
+        return np.moveaxis(np.stack(tables), 1, -1), row.reshape(shape)
+
+
+def convolutions(layers: Layers, groups: NDArray[np.int64]) -> Convolution:
+    """Each row as a dense convolution of so many of its groups; a row without weights becomes one product."""
+    weighted = np.asarray(layers.weighted)
+
+    def column(values: Array) -> NDArray[np.int64]:
+        return np.where(weighted, values, 1)
+
+    image = (layers.op == Op.CONV) & (layers.groups == 1) & (layers.in_channels <= IMAGE_CHANNELS) & weighted
+    return Convolution(
+        batch=column(layers.batch),
+        out_height=column(layers.out_height),
+        out_width=column(layers.out_width),
+        in_channels=column(layers.in_channels // layers.groups * groups),
+        out_channels=column(layers.out_channels // layers.groups * groups),
+        kernel_height=column(layers.kernel_height),
+        kernel_width=column(layers.kernel_width),
+        stride=column(layers.stride),
+        im2col=image.astype(np.int64),
+    )

@@ -1,0 +1,324 @@
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from codesign_gym.errors import UnsupportedNetwork
+from codesign_gym.simulators.networks import Network, Op, from_torch, module_path, zoo
+from codesign_gym.simulators.networks.builder import Builder
+from codesign_gym.simulators.networks.layers import COLUMNS
+from codesign_gym.simulators.networks.torch_operators import FREE, ROWS
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def assert_same_table(net: Network, expected: Network) -> None:
+    assert net.layer_names == expected.layer_names
+    for column in COLUMNS:
+        assert getattr(net.layers, column).tolist() == getattr(expected.layers, column).tolist(), column
+
+
+def trained(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+class BasicBlock(nn.Module):
+    def __init__(self, entry: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(entry, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        same = entry == width and stride == 1
+        projection = nn.Sequential(nn.Conv2d(entry, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+        self.downsample = nn.Sequential() if same else projection
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        y += self.downsample(x)
+        return self.relu(y)
+
+
+class ResNet18(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, padding=1)
+        for stage, (entry, width) in enumerate([(64, 64), (64, 128), (128, 256), (256, 512)], start=1):
+            blocks = BasicBlock(entry, width, 1 if stage == 1 else 2), BasicBlock(width, width, 1)
+            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(512, 1000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(torch.flatten(self.avgpool(x), 1))
+
+
+def conv_norm(entry: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(entry, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU6())
+
+
+class InvertedResidual(nn.Module):
+    def __init__(self, entry: int, channels: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = entry * expansion
+        expand = [conv_norm(entry, hidden, 1)] if expansion > 1 else []
+        depthwise = conv_norm(hidden, hidden, 3, stride, groups=hidden)
+        project = nn.Conv2d(hidden, channels, 1, bias=False)
+        self.conv = nn.Sequential(*expand, depthwise, project, nn.BatchNorm2d(channels))
+        self.residual = stride == 1 and entry == channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x) if self.residual else self.conv(x)
+
+
+class MobileNetV2(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        blocks, entry = [conv_norm(3, 32, 3, 2)], 32
+        for expansion, channels, repeats, stride in zoo.MOBILENETV2_STAGES:
+            for repeat in range(repeats):
+                blocks.append(InvertedResidual(entry, channels, stride if repeat == 0 else 1, expansion))
+                entry = channels
+        self.features = nn.Sequential(*blocks, conv_norm(320, 1280, 1))
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, 100))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.avgpool(self.features(x)).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [(ResNet18, lambda: zoo.resnet18(resolution=64)), (MobileNetV2, lambda: zoo.mobilenetv2(100, resolution=64))],
+)
+def test_traced_networks_equal_the_zoo(module: type[nn.Module], expected) -> None:
+    with torch.device("meta"):
+        net = module()
+    assert_same_table(from_torch(net, (3, 64, 64), "traced"), expected())
+
+
+def test_every_kind_of_layer_against_a_count_by_hand() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(4, 8, 3, padding=1),  # 16x16
+        nn.BatchNorm2d(8),
+        nn.Hardswish(),
+        nn.Conv2d(8, 8, 5, stride=2, groups=8, bias=False),  # depthwise, 6x6
+        nn.Conv2d(8, 12, 3, groups=4, dilation=2),  # grouped, 2x2
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(12, 10),
+        nn.Softmax(dim=-1),
+    )
+    net = from_torch(module, (4, 16, 16), "kinds")
+    conv, depthwise, grouped = 16 * 16 * 8 * 4 * 9, 6 * 6 * 8 * 25, 2 * 2 * 12 * 2 * 9
+    assert net.macs.tolist() == [conv, 0, 0, depthwise, grouped, 0, 120, 0]
+    assert net.layer_names == ("0", "1", "2", "3", "4", "5", "7", "8")
+    kinds = [Op.CONV, Op.NORM, Op.ACTIVATION, Op.CONV, Op.CONV, Op.POOL, Op.LINEAR, Op.ACTIVATION]
+    assert net.layers.op.tolist() == kinds
+    assert net.layers.depthwise.tolist() == [False, False, False, True, False, False, False, False]
+    assert net.parameters.sum() == trained(module)
+
+
+class Tokens(nn.Module):
+    """A patch embedding, a class token and a mixing block, as in vision transformers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 16, 4, stride=4)
+        self.token = nn.Parameter(torch.zeros(1, 1, 16))
+        self.position = nn.Parameter(torch.zeros(1, 17, 16))
+        self.norm = nn.LayerNorm(16)
+        self.mix = nn.Linear(16, 32)
+        self.back = nn.Linear(32, 16, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(1, -1, -1), x], dim=1) + self.position
+        return (x + self.back(F.gelu(self.mix(self.norm(x))))).mean(1)
+
+
+def test_linear_layers_over_tokens() -> None:
+    module = Tokens()
+    net = from_torch(module, (3, 16, 16), "tokens")
+    names = ("embed", "cat", "add", "norm", "mix", "gelu", "back", "add#2", "mean")
+    assert net.layer_names == names
+    assert net.weighted().macs.tolist() == [16 * 16 * 3 * 16, 17 * 16 * 32, 17 * 32 * 16]
+    assert net.layers.out_elements.tolist() == [16 * 16, *[17 * 16] * 3, 17 * 32, 17 * 32, 17 * 16, 17 * 16, 16]
+    assert net.parameters.sum() == trained(module)
+
+
+def test_a_sequence_network() -> None:
+    module = nn.Sequential(nn.Conv1d(2, 6, 5, stride=2), nn.BatchNorm1d(6), nn.PReLU(), nn.MaxPool1d(2), nn.Flatten())
+    net = from_torch(module, (2, 20), "sequence")
+    assert (net.layers.kernel_height[0], net.layers.kernel_width[0]) == (1, 5)
+    assert net.macs.tolist() == [8 * 6 * 2 * 5, 0, 0, 0]
+    assert net.layers.out_elements.tolist() == [48, 48, 48, 24]
+    assert net.parameters.sum() == trained(module)
+
+
+class Shared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.add = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + x
+        return self.add(self.add(x).relu())
+
+
+def test_a_module_called_twice_keeps_a_name_that_resolves() -> None:
+    module = Shared()
+    net = from_torch(module, (4, 5, 5), "shared")
+    assert net.weighted().layer_names == ("add", "add#2")
+    assert [module.get_submodule(module_path(name)) for name in net.weighted().layer_names] == [module.add] * 2
+    assert len(set(net.layer_names)) == len(net)
+
+
+def test_weighted_names_are_the_owners_of_the_weights() -> None:
+    module = ResNet18()
+    net = from_torch(module, (3, 32, 32), "owners").weighted()
+    for name, weights in zip(net.layer_names, net.layers.weights, strict=True):
+        assert module.get_submodule(name).weight.numel() == weights
+
+
+class Fourier(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleDict({"mix": FourierMix(), "out": nn.Linear(8, 8)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cumsum(self.encoder["out"](self.encoder["mix"](x)), 1)
+
+
+class FourierMix(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.fft2(x).real
+
+
+def test_all_unsupported_operators_are_named_with_their_module() -> None:
+    with pytest.raises(UnsupportedNetwork) as caught:
+        from_torch(Fourier(), (4, 8), "x")
+    message = str(caught.value)
+    assert message.startswith("network 'x': unsupported operators: ")
+    assert "aten.fft_fft2 in encoder.mix" in message
+    assert "aten.cumsum in the top module" in message
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x) if x.sum() > 0 else x
+
+
+class Dynamic(Branching):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.fc.weight * x.mean())
+
+
+@pytest.mark.parametrize(
+    ("module", "input_shape", "message"),
+    [
+        (Branching(), (3,), "torch.export cannot trace it on an input of"),
+        (nn.Linear(3, 4), (5,), "torch.export cannot trace it on an input of"),
+        (Dynamic(), (3,), "weights of aten.linear in the top module are computed in the forward pass"),
+        (nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), (3, 8, 8), "weights of aten.conv2d"),
+        (nn.ReLU(), (3,), "has no layer that can be quantized"),
+        (nn.Conv2d(3, 4, 3, stride=(2, 1)), (3, 8, 8), r"stride \(2, 1\); accepted: the same stride"),
+        (nn.Conv3d(3, 4, 3), (3, 8, 8, 8), "unsupported operators: aten.conv3d"),
+        (nn.Linear(3, 4), (0, 3), r"input_shape is \[0, 3\]; accepted: positive sizes"),
+        (nn.Linear(3, 4), (2**30, 3), r"accepted: positive sizes of at most 2\*\*28"),
+        (nn.Linear(2**24, 2**36, device="meta"), (16, 2**24), r"macs; accepted: at most 2\*\*62"),
+        ("resnet18", (3, 8, 8), "is a str; accepted: a torch.nn.Module"),
+    ],
+)
+def test_what_cannot_be_modelled_is_one_clear_line(module, input_shape, message, capfd) -> None:
+    with pytest.raises(UnsupportedNetwork, match=message) as caught:
+        from_torch(module, input_shape, "bad")
+    assert re.fullmatch(r"network 'bad'[^\n]+", str(caught.value))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_windows_folded_into_the_batch_are_refused() -> None:
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x.reshape(4, 3, 4, 4))
+
+    with pytest.raises(UnsupportedNetwork, match=r"layer 'conv': a convolution of \[4, 3, 4, 4\].*accepted: one image"):
+        from_torch(Windows(), (3, 8, 8), "windows")
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout())
+    module[1].eval()
+    from_torch(module, (3, 8, 8), "modes")
+    assert [part.training for part in module.modules()] == [True, True, False, True]
+    assert all(parameter.requires_grad for parameter in module.parameters())
+    assert module[1].num_batches_tracked == 0
+
+
+def test_the_table_names_operators_that_torch_has() -> None:
+    for name in {*ROWS, *FREE} - {"getitem"}:
+        assert hasattr(torch.ops.aten, name.removeprefix("aten.")), name
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    code = "import sys, codesign_gym.simulators.networks as n; n.load('resnet18'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+    groups=st.integers(1, 4),
+    channels=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 2),
+    size=st.tuples(st.integers(7, 12), st.integers(7, 12)),
+    bias=st.booleans(),
+)
+def test_macs_of_any_convolution_follow_its_true_output(
+    groups, channels, kernel, stride, padding, dilation, size, bias
+) -> None:
+    entry, leaving = (groups * count for count in channels)
+    module = nn.Conv2d(entry, leaving, kernel, stride, padding, dilation, groups, bias)
+    output = module(torch.zeros(1, entry, *size))
+    net = from_torch(nn.Sequential(module), (entry, *size), "any")
+    per_output = kernel[0] * kernel[1] * entry // groups
+    assert net.macs.tolist() == [output.numel() * per_output]
+    assert net.parameters.tolist() == [trained(module)]
+    assert net.layers.stride.tolist() == [stride]
+
+
+def test_builder_and_importer_agree_on_pools_and_heads() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(3, 6, 5, bias=True), nn.MaxPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)
+    )
+    by_hand = Builder(3, 20, 14).conv("0", 6, 5, padding=0, bias=True).pool("1", 3, 2, 1).global_pool("2")
+    assert_same_table(from_torch(module, (3, 20, 14), "head"), by_hand.linear("4", 5).build("head"))
