@@ -191,7 +191,13 @@ class CodesignVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._restart(self._done)
         self._done = np.zeros(self.num_envs, dtype=bool)
         none = np.zeros(self.num_envs, dtype=bool)
-        return self.core.observation(self._state), np.zeros(self.num_envs), none, none.copy(), dict(self.core.info(self._state))
+        return (
+            self.core.observation(self._state),
+            np.zeros(self.num_envs),
+            none,
+            none.copy(),
+            dict(self.core.info(self._state)),
+        )
 
     def _restart(self, mask: NDArray[np.bool_], forget: bool = False) -> None:
         if mask.all():

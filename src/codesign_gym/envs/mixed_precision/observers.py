@@ -73,9 +73,10 @@ class HaqObserver:
 class RichObserver:
     """HAQ's ten numbers, and what a designer would look at before deciding.
 
-    Behind the ten: the knob's predicted loss at every bitwidth (log-scaled to [0, 1] over the
-    network), the usage of each constraint that every choice adds (as a share of the largest), and the
-    share of each constraint that is left beyond the least that must still be spent.
+    Behind the ten: the logarithm of the knob's predicted loss at every bitwidth, the logarithm of the
+    usage of each constraint that every choice adds beyond the cheapest (both in standard deviations
+    over the network, clipped at three), and the share of each constraint that is left beyond the
+    least that must still be spent.
     """
 
     problem: MixedPrecisionProblem
@@ -86,41 +87,51 @@ class RichObserver:
 
     @property
     def space(self) -> gym.spaces.Box:
-        """``Box(-1, 1, (10 + bitwidths + constraints * (bitwidths + 1),), float32)``."""
+        """``Box(-3, 3, (10 + bitwidths + constraints * (bitwidths + 1),), float32)``."""
         bits, constraints = len(self.problem.bit_values), len(self.problem.constraints)
-        return gym.spaces.Box(-1.0, 1.0, (10 + bits + constraints * (bits + 1),), np.float32)
+        return gym.spaces.Box(-SPREAD, SPREAD, (10 + bits + constraints * (bits + 1),), np.float32)
 
     @cached_property
     def _loss(self) -> NDArray[np.float32]:
-        """Log-scaled predicted loss of every choice, shape (knobs, bitwidths)."""
-        return _decades(self.problem.sensitivities.reshape(-1, len(self.problem.bit_values)))
+        """Predicted loss of every choice, shape (knobs, bitwidths)."""
+        table = self.problem.sensitivities.reshape(-1, len(self.problem.bit_values))
+        return _standard_log(table, axis=0)
 
     @cached_property
     def _cost(self) -> NDArray[np.float32]:
-        """Log-scaled usage of every choice beyond the cheapest, shape (knobs, prefixes, constraints * bitwidths)."""
+        """Usage of every choice beyond the cheapest, shape (knobs, prefixes, constraints * bitwidths)."""
         change = self.problem.separable.mean.change[:, :, 1:, :]  # (knobs, prefixes, constraints, bitwidths)
         finite = np.isfinite(change)
         cheapest = np.where(finite, change, np.inf).min(axis=-1, keepdims=True)
         beyond = np.where(finite, change, 0.0) - np.where(finite, cheapest, 0.0)
-        scaled = np.stack([_decades(beyond[:, :, k]) for k in range(beyond.shape[2])], axis=2)
+        scaled = _standard_log(beyond, axis=(0, 1))
         return scaled.reshape(*scaled.shape[:2], -1)
 
     def __call__(self, state: ConstructState) -> NDArray[np.float32]:
         """Observations of shape (batch, features)."""
         at = np.minimum(state.step, len(self._loss) - 1)
-        batch = len(at)
         left = np.clip(1.0 - state.bound, -1.0, 1.0)
-        parts = [self._haq(state), self._loss[at], self._cost[at, state.prefix].reshape(batch, -1), left]
-        return np.concatenate(parts, axis=1, dtype=np.float32)
+        parts = [self._haq(state), self._loss[at], self._cost[at, state.prefix], left]
+        return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 
 
-def _decades(values: NDArray[np.float64], decades: float = 6.0) -> NDArray[np.float32]:
-    """Positive values on a log scale: 1 for the largest, 0 for what is ``decades`` powers of ten smaller.
+SPREAD = 3.0  # standard deviations that are told apart
 
-    A knob's best bitwidth depends on the logarithms of its sensitivity and of its cost.
+
+def _standard_log(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float32]:
+    """Logarithms in standard deviations from their mean over ``axis``; what is zero counts as the least.
+
+    A knob's best bitwidth depends on the logarithms of its sensitivity and of its cost, and networks
+    and devices differ in their scale.
     """
-    largest = max(float(values.max()), 1e-300)
-    return (1.0 + np.log10(np.maximum(values / largest, 10.0**-decades)) / decades).astype(np.float32)
+    positive = np.where(values > 0, values, np.nan)
+    logs = np.log(np.where(np.isnan(positive), 1.0, positive))
+    known = ~np.isnan(positive)
+    count = np.maximum(known.sum(axis, keepdims=True), 1)
+    mean = np.where(known, logs, 0.0).sum(axis, keepdims=True) / count
+    deviation = np.sqrt((np.where(known, logs - mean, 0.0) ** 2).sum(axis, keepdims=True) / count)
+    scaled = (logs - mean) / np.where(deviation > 0, deviation, 1.0)
+    return np.where(known, np.clip(scaled, -SPREAD, SPREAD), -SPREAD).astype(np.float32)
 
 
 OBSERVERS: dict[str, type[HaqObserver] | type[RichObserver]] = {"haq": HaqObserver, "rich": RichObserver}

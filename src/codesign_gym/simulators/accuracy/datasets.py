@@ -104,9 +104,10 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise StorageError(f"cannot read {path}: {error}") from error
     start = 4 + 4 * dimensions
-    shape = tuple(np.frombuffer(raw[4:start], dtype=">u4").astype(int))
     # Magic number: two zero bytes, 0x08 for unsigned bytes, the number of dimensions.
-    if raw[:4] != bytes((0, 0, 8, dimensions)) or len(raw) - start != np.prod(shape):
+    right = len(raw) >= start and raw[:4] == bytes((0, 0, 8, dimensions))
+    shape = tuple(np.frombuffer(raw[4:start], dtype=">u4").astype(int)) if right else ()
+    if not right or len(raw) - start != np.prod(shape):
         raise StorageError(f"{path} is not an IDX file of bytes with {dimensions} dimensions; run `make data` again")
     return np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)
 

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 from array_api_compat import array_namespace
 from pydantic import Field
 
-from codesign_gym.simulators.hardware.model import Costs, Unit, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, Unit, real, weight_bytes
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 #: Bytes of an accumulator: results are 32-bit integers.
@@ -45,29 +45,43 @@ class Bismo:
     dm: Annotated[int, Unit("rows"), Field(gt=0)]
     dn: Annotated[int, Unit("columns"), Field(gt=0)]
     dk: Annotated[int, Unit("bit"), Field(gt=0)]
+    buffer_words: Annotated[int, Unit("word"), Field(gt=0)]
     read_bytes_per_s: Annotated[float, Unit("B/s"), Field(gt=0)]
     write_bytes_per_s: Annotated[float, Unit("B/s"), Field(gt=0)]
+
+    @property
+    def luts(self) -> float:
+        """Look-up tables of the execute stage, by the FPL 2018 cost model (fitted to synthesis there)."""
+        return self.dm * self.dn * (1.17 * self.dk + 164.2)
+
+    @property
+    def brams(self) -> float:
+        """Block memories of the operand buffers, one of ``buffer_words`` words for every row and column."""
+        return self.dk / 32 * (self.dm + self.dn) * -(-self.buffer_words // 1024)
 
     def cost(self, layers: Layers, bits: Array) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
         xp = array_namespace(bits)
-        weight_bits, activation_bits = bits[..., 0], bits[..., 1]
-        rows, inner = layers.positions, layers.reduction  # M, K
-        columns = layers.out_channels // layers.groups  # N
+        weight_bits, activation_bits = real(bits[..., 0]), real(bits[..., 1])
+        rows, inner, columns = (  # M, K, N
+            xp.astype(column, weight_bits.dtype)
+            for column in (layers.positions, layers.reduction, layers.out_channels // layers.groups)
+        )
         row_tiles, column_tiles = -(-rows // self.dm), -(-columns // self.dn)
         execute = weight_bits * activation_bits * row_tiles * column_tiles * -(-inner // self.dk)
 
         read = self.read_bytes_per_s / self.clock_hz  # bytes per cycle
         write = self.write_bytes_per_s / self.clock_hz
-        fetch_bytes = inner * (columns * weight_bits + column_tiles * rows * activation_bits) / 8
-        result_bytes = RESULT_BYTES * rows * columns
-        first_bytes = inner * (self.dn * weight_bits + self.dm * activation_bits) / 8
-        fill = first_bytes / read + RESULT_BYTES * self.dm * self.dn / write
+        fetch = inner * (columns * weight_bits + column_tiles * rows * activation_bits) / 8 / read
+        result = RESULT_BYTES * rows * columns / write
+        tile_rows, tile_columns = xp.clip(rows, max=self.dm), xp.clip(columns, max=self.dn)
+        first = inner * (tile_columns * weight_bits + tile_rows * activation_bits) / 8 / read
+        last = RESULT_BYTES * tile_rows * tile_columns / write
 
-        transfer = xp.maximum(fetch_bytes / read, result_bytes / write + 0 * fetch_bytes)
-        cycles = layers.weighted * layers.groups * (xp.maximum(1.0 * execute, transfer) + fill)
+        products = layers.weighted * layers.groups
+        cycles = products * (xp.maximum(xp.maximum(execute, fetch), result) + first + last)
         return Costs(
             cycles / self.clock_hz,
             weight_bytes(layers, bits),
-            detail={"cycles": cycles, "execute_cycles": layers.weighted * layers.groups * execute},
+            detail={"cycles": cycles, "execute_cycles": products * execute},
         )

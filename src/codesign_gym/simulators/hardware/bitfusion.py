@@ -9,6 +9,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.bitfusion_search import BITWIDTHS, QUANTITIES, layer_table
 from codesign_gym.simulators.hardware.bitfusion_tiling import Convolution, FusionArray, ceil_div
 from codesign_gym.simulators.hardware.model import Costs, weight_bytes
@@ -28,11 +29,15 @@ class BitFusion(FusionArray):
     simulator does; ``bitfusion_search`` chooses the tiling.
 
     Bitwidths are 2 to 8: 5 to 7 bits compute like 8 and 3 like 4, while traffic is of the true bits.
-    A grouped convolution runs as dense ones over as many groups as fill the grid's outputs, with
-    zeros between the groups: 32 channels at a time where it is depthwise (the simulator has no such
-    layers; group by group, a depthwise layer would fill one of the 512 units). A fully connected row is a 1x1 convolution. Searches are memoised in the process, so a batch
-    costs little more than its distinct layers. NumPy only: torch bitwidths on the CPU are accepted
-    and answered with tensors without gradients.
+    A fully connected row is a 1x1 convolution. A grouped convolution runs as dense ones over as many
+    groups as fill the grid's outputs, with zeros between the groups: 32 channels at a time where it
+    is depthwise. The simulator has no such layers; group by group, a depthwise one would fill one of
+    the 512 units.
+
+    Latency never falls with more bits; energy may, because the search spends it to save cycles.
+    Searches are memoised in the process, so a batch costs little more than its distinct layers.
+    Parameters are plain numbers. NumPy only: torch bitwidths on the CPU are answered with tensors
+    without gradients.
     """
 
     separable: ClassVar[bool] = True
@@ -41,10 +46,15 @@ class BitFusion(FusionArray):
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 
         Raises:
+            BadConfig: if a bitwidth is not one of 2 to 8.
             UnsupportedNetwork: if a layer has no tile that fits the buffers.
         """
         xp = array_namespace(bits)
         index = np.asarray(bits).astype(np.int64) - BITWIDTHS[0]  # (..., layers, 2)
+        if ((index < 0) | (index >= len(BITWIDTHS))).any():
+            raise BadConfig(
+                f"BitFusion has bitwidths {BITWIDTHS[0]} to {BITWIDTHS[-1]}, not {np.unique(bits).tolist()}"
+            )
         rows = layers.map(np.asarray)
         packed = np.clip(self.outputs * rows.groups // rows.out_channels, 1, rows.groups)  # groups at a time
         tables, row = self._tables(convolutions(rows, packed))

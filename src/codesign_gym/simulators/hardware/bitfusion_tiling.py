@@ -62,7 +62,8 @@ class FusionArray:
     @property
     def area_mm2(self) -> float:
         """Silicon area of the grid and its three buffers."""
-        return self.core_area_mm2 + self.weight_sram_area_mm2 + self.activation_sram_area_mm2 + self.output_sram_area_mm2
+        buffers = self.weight_sram_area_mm2 + self.activation_sram_area_mm2 + self.output_sram_area_mm2
+        return self.core_area_mm2 + buffers
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def compute_cycles(array: FusionArray, work: Convolution, tile: Nest, factor: In
 
 def tiles(work: Convolution, tile: Nest) -> Nest:
     """Tiles along each of LOOPS, shape (..., 5)."""
-    return ceil_div(work.sizes, tile)
+    return np.asarray(ceil_div(work.sizes, tile))
 
 
 def weight_tile_bits(array: FusionArray, work: Convolution, tile: Nest, weight_bits: Ints, factor: Ints) -> Ints:
@@ -317,13 +318,10 @@ def evaluate(
         ordered,
         ACTIVATION_LOOPS[order],
     )
-    outputs = walk(
-        output_tile_bits(array, tile), usable_bits(array.output_sram_bytes), ordered, OUTPUT_LOOPS[order]
-    )
+    outputs = walk(output_tile_bits(array, tile), usable_bits(array.output_sram_bytes), ordered, OUTPUT_LOOPS[order])
     compute = compute_cycles(array, work, tile, factor)
     read_weights, read_activations, summed = (
-        counts.prod(-1) * bits
-        for bits in array_traffic(array, work, tile, weight_bits, activation_bits, factor)
+        counts.prod(-1) * bits for bits in array_traffic(array, work, tile, weight_bits, activation_bits, factor)
     )
     return Execution(
         compute_cycles=compute,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Self, get_type_hints
 
 import numpy as np
 from array_api_compat import array_namespace
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
 
 from codesign_gym.catalog import Catalog, attribute
 from codesign_gym.errors import BadConfig, UnknownName, suggestion
@@ -30,7 +30,7 @@ CATALOG = Catalog(kind="device", folder="devices")
 class Quantity(Record):
     """One number of a device file."""
 
-    value: float | int
+    value: int | FiniteFloat
     unit: str
     source: str
 
@@ -43,11 +43,17 @@ class DeviceFile(Record):
 
     title: str
     model: str
-    batch: int
-    min_bits: int = 1
-    max_bits: int = 8
+    batch: int = Field(gt=0)
+    min_bits: int = Field(default=1, ge=1)
+    max_bits: int = Field(default=8, le=64)
     sources: dict[str, str]
     parameters: dict[str, Quantity]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_bits > self.max_bits:
+            raise ValueError(f"min_bits {self.min_bits} is above max_bits {self.max_bits}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -100,9 +106,8 @@ class Device:
             return
         for value in (bits.min(), bits.max()):
             if not self.min_bits <= value <= self.max_bits:
-                raise BadConfig(
-                    f"device {self.name!r}: field 'bits' is {value.item()}; accepted: {self.min_bits} to {self.max_bits}"
-                )
+                accepted = f"{self.min_bits} to {self.max_bits}"
+                raise BadConfig(f"device {self.name!r}: field 'bits' is {value.item()}; accepted: {accepted}")
 
     def _checked(self, costs: Costs) -> Costs:
         for name, column in (("latency_s", costs.latency_s), ("energy_j", costs.energy_j)):
@@ -166,9 +171,8 @@ def _fill(content: DeviceFile, where: str) -> CostModel:
         if quantity.unit != units[name]:
             raise BadConfig(f"{where}: field 'parameters.{name}.unit' is {quantity.unit!r}; accepted: {units[name]!r}")
         if quantity.source not in content.sources:
-            raise BadConfig(
-                f"{where}: field 'parameters.{name}.source' is {quantity.source!r}{suggestion(quantity.source, content.sources)}"
-            )
+            nearest = suggestion(quantity.source, content.sources)
+            raise BadConfig(f"{where}: field 'parameters.{name}.source' is {quantity.source!r}{nearest}")
     values: dict[str, Any] = {name: quantity.value for name, quantity in content.parameters.items()}
     try:
         filled: CostModel = TypeAdapter(model).validate_python(values)

@@ -1,7 +1,7 @@
 """HAQ's cloud accelerator: a closed form of the latency table that was released with the paper.
 
-Wang et al., "HAQ: Hardware-Aware Automated Quantization", CVPR 2019, looks up cycles of each
-MobileNetV2 layer at each pair of bitwidths, measured on a simulator of BISMO on a VU9P at batch 16.
+Wang et al., "HAQ: Hardware-Aware Automated Quantization with Mixed Precision", CVPR 2019, looks up the
+cycles of each MobileNetV2 layer at each pair of bitwidths, for BISMO on a VU9P at batch 16.
 The table is structured: activations are bit-serial, weights are read bit-parallel, and both wait for
 weights to be streamed. The five constants were identified from the 53 x 8 x 8 table: the sum at 8/8
 bits is met to 0.05 %, the mean error of a cell is 8.3 %.
@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 from array_api_compat import array_namespace
 from pydantic import Field
 
-from codesign_gym.simulators.hardware.model import Costs, Unit, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, Unit, real, weight_bytes
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
 
@@ -51,7 +51,7 @@ class HaqCloud:
     def cycles(self, layers: Layers, bits: Array) -> Array:
         """Cycles for the batch in the table, shape (..., layers)."""
         xp = array_namespace(bits)
-        weight_bits, activation_bits = bits[..., 0], bits[..., 1]
+        weight_bits, activation_bits = real(bits[..., 0]), real(bits[..., 1])
         stored = layers.weights * weight_bits
         serial = layers.positions * activation_bits
         steps = -(-layers.reduction // self.reduction_lanes)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
+from array_api_compat import array_namespace
+
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 
@@ -53,9 +55,15 @@ class Costs:
         return self.map(lambda column: column.sum(-1))
 
 
+def real(bits: Array) -> Array:
+    """``bits`` as float64, or as they are where they are real already (relaxed bitwidths)."""
+    xp = array_namespace(bits)
+    return bits if xp.isdtype(bits.dtype, "real floating") else xp.astype(bits, xp.float64)
+
+
 def weight_bytes(layers: Layers, bits: Array) -> Array:
     """Bytes of each layer's weights at their bitwidth, shape (..., layers)."""
-    return layers.weights * bits[..., 0] / 8
+    return layers.weights * real(bits[..., 0]) / 8
 
 
 class CostModel(Protocol):

@@ -1,0 +1,119 @@
+"""What an agent is: something that spends a granted number of evaluations on a task.
+
+Learners walk the task's environment; search baselines ask its problem directly. Neither knows which
+environment or problem it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from codesign_gym.agents.recorder import BudgetSpent, Recorder
+from codesign_gym.catalog import Catalog, attribute
+from codesign_gym.envs.core.actions import view
+from codesign_gym.envs.core.construct import ConstructCore
+from codesign_gym.errors import BadConfig
+from codesign_gym.records import Record, read_record
+
+CATALOG = Catalog(kind="agent", folder="agents")
+
+
+class Checkpoints(Protocol):
+    """Where an agent keeps what it needs to go on after an interruption."""
+
+    def save(self, name: str, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
+        """Replace a named checkpoint by arrays and JSON-able state, wholly or not at all."""
+        ...
+
+    def read(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """The named checkpoint, or None if there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an agent is given.
+
+    Attributes:
+        core: the environment's core; its problem is ``recorder``.
+        recorder: the problem, counted and limited.
+        seed: the source of all of the agent's randomness.
+        checkpoints: where to keep what a resumed run needs, or None.
+        log: takes scalars by name after every iteration, e.g. for TensorBoard.
+    """
+
+    core: ConstructCore
+    recorder: Recorder
+    seed: int
+    checkpoints: Checkpoints | None = None
+    log: Callable[[Mapping[str, float]], None] = lambda scalars: None
+
+    def with_actions(self, name: str) -> Task:
+        """The same task with choices expressed another way."""
+        return replace(self, core=replace(self.core, actions=view(name, self.core.problem.space.choices)))
+
+
+class Agent(Protocol):
+    """Any frozen record with this method is an agent; its fields are the ``parameters`` of its file."""
+
+    def run(self, task: Task) -> None:
+        """Propose designs through ``task.recorder`` or ``task.core`` until done.
+
+        Raises:
+            BudgetSpent: when the recorder says so; :func:`search` takes it as the end.
+        """
+        ...
+
+
+class AgentFile(Record):
+    """The content of ``configs/agents/<id>.yaml``.
+
+    Attributes:
+        title: one line.
+        source: where the algorithm and its numbers come from.
+        agent: the agent's class as ``"module:attribute"``.
+        parameters: the fields of that class.
+        environment: environment options that suit the agent, used where the user names none.
+    """
+
+    title: str
+    source: str
+    agent: str
+    parameters: dict[str, Any] = {}
+    environment: dict[str, Any] = {}
+
+
+def read(name: str) -> AgentFile:
+    """The file of an agent's id or path.
+
+    Raises:
+        UnknownName: with the nearest id.
+        BadConfig: naming the file and the field.
+    """
+    found = CATALOG.locate(name)
+    if isinstance(found, AgentFile):
+        return found
+    if isinstance(found, type):
+        return AgentFile(title=name, source=name, agent=name)
+    return read_record(AgentFile, found)
+
+
+def build(content: AgentFile) -> Agent:
+    """The agent that a file describes; raises :class:`BadConfig` for parameters it does not have."""
+    try:
+        agent: Agent = attribute(content.agent)(**content.parameters)
+    except TypeError as error:
+        raise BadConfig(f"agent {content.title!r}: parameters: {error}") from error
+    return agent
+
+
+def search(agent: Agent, task: Task) -> None:
+    """Run an agent until it stops or its evaluations are spent."""
+    try:
+        agent.run(task)
+    except BudgetSpent:
+        return

@@ -1,0 +1,76 @@
+"""How much each knob hurts alone: per-layer sensitivities, and the sum that predicts a whole design from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from codesign_gym.errors import BadConfig
+from codesign_gym.simulators.accuracy.quantized import QuantizedNetwork
+
+
+def sensitivities(quantized: QuantizedNetwork, bit_values: Sequence[int]) -> np.ndarray:
+    """Rise of the cross-entropy on the search split when one knob is lowered and all others are at the most bits.
+
+    Rises below zero are taken for noise and set to 0; where fewer bits measured a smaller rise than
+    more bits, they get the larger one, so that a rise never falls as bits are taken away.
+
+    Args:
+        quantized: measures the designs; its memo keeps them.
+        bit_values: k different bitwidths, in any order; the largest is what all other knobs have.
+
+    Returns:
+        Shape (layers, 2, k), in nats: weight and input knobs, at each of ``bit_values``.
+
+    Raises:
+        BadConfig: if ``bit_values`` is empty, repeats one, or holds one that is not accepted.
+        StorageError: if the memo cannot be read or written.
+    """
+    values = _values(bit_values)
+    knobs = 2 * quantized.layers
+    designs = np.full((knobs, len(values), knobs), values.max())
+    knob = np.arange(knobs)
+    designs[knob, :, knob] = values
+    base = quantized.loss(np.full((quantized.layers, 2), values.max()))
+    rises = quantized.loss(designs.reshape(knobs, len(values), quantized.layers, 2)) - base  # (knobs, k)
+    down = np.argsort(-values)
+    monotone = np.empty_like(rises)
+    monotone[:, down] = np.maximum.accumulate(np.maximum(rises[:, down], 0), axis=1)
+    return monotone.reshape(quantized.layers, 2, len(values))
+
+
+def additive(rises: np.ndarray, bit_values: Sequence[int], bits: np.ndarray) -> np.ndarray:
+    """Predicted rise of the cross-entropy of whole designs: the sum over their knobs.
+
+    Args:
+        rises: shape (layers, 2, k), of :func:`sensitivities`.
+        bit_values: the k bitwidths of its last axis.
+        bits: shape (..., layers, 2), each one of ``bit_values``.
+
+    Returns:
+        Shape (...), in nats.
+
+    Raises:
+        BadConfig: if a bitwidth is not one of ``bit_values``, or the shapes do not fit.
+    """
+    values, designs = _values(bit_values), np.asarray(bits)
+    if rises.shape[-1] != len(values) or designs.shape[-2:] != rises.shape[:2]:
+        raise BadConfig(
+            f"bits have shape {designs.shape} and there are {len(values)} bit_values; the sensitivities have shape "
+            f"{rises.shape}"
+        )
+    if not (known := np.isin(designs, values)).all():
+        raise BadConfig(f"a bitwidth is {designs[~known].flat[0]}; accepted: {', '.join(map(str, values))}")
+    order = np.argsort(values)
+    place = order[np.searchsorted(values, designs, sorter=order)]  # (..., layers, 2)
+    layer, knob = np.indices(designs.shape[-2:])
+    total: np.ndarray = rises[layer, knob, place].sum(axis=(-2, -1))
+    return total
+
+
+def _values(bit_values: Sequence[int]) -> np.ndarray:
+    values = np.asarray(bit_values)
+    if values.ndim != 1 or len(values) == 0 or len(np.unique(values)) != len(values):
+        raise BadConfig(f"bit_values is {list(bit_values)}; accepted: different bitwidths, at least one")
+    return values

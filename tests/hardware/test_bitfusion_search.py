@@ -1,0 +1,107 @@
+"""The compiler's choice: against brute force, and against the public simulator's own choice."""
+
+from functools import cache
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hardware_samples import conv, layers
+
+from codesign_gym.errors import BadConfig, UnsupportedNetwork
+from codesign_gym.simulators.hardware.bitfusion import BitFusion
+from codesign_gym.simulators.hardware.bitfusion_search import (
+    QUANTITIES,
+    candidate_orders,
+    candidate_tiles,
+    layer_table,
+    narrow_or_widen,
+    search,
+)
+from codesign_gym.simulators.hardware.bitfusion_tiling import Convolution, evaluate, precision_factor
+from codesign_gym.simulators.hardware.device import load
+
+
+@pytest.fixture(scope="module")
+def array() -> BitFusion:
+    model = load("bitfusion").model
+    assert isinstance(model, BitFusion)
+    return model
+
+
+@pytest.mark.parametrize("bits", [(8, 8), (2, 5)])
+@pytest.mark.parametrize(
+    "work",
+    [Convolution(2, 6, 6, 40, 70, 3, 3, 1, 0), Convolution(1, 9, 5, 3, 40, 3, 3, 2, 1)],
+    ids=["square", "image"],
+)
+def test_the_search_finds_the_best_of_all_orders_and_tiles(
+    array: BitFusion, work: Convolution, bits: tuple[int, int]
+) -> None:
+    tile = candidate_tiles(array, work)
+    order = np.array(list(permutations(range(5))))[:, None]
+    factor = precision_factor(*bits)
+    run = evaluate(array, work, np.broadcast_to(tile, (120, *tile.shape)), order, *bits, factor)
+    energy_j = run.energy_j(array)
+    best = np.lexsort((energy_j.ravel(), run.cycles.ravel()))[0]
+    found = search(array, work)[:, bits[0] - 2, bits[1] - 2]
+    assert found[QUANTITIES.index("cycles")] == run.cycles.ravel()[best]
+    assert found[QUANTITIES.index("energy_j")] == pytest.approx(energy_j.ravel()[best])
+
+
+def test_loops_of_one_step_and_mirror_images_are_not_searched_twice() -> None:
+    assert len(candidate_orders(Convolution(1, 1, 1, 64, 64, 1, 1, 1, 0))) == 2
+    assert len(candidate_orders(Convolution(1, 8, 8, 64, 64, 1, 1, 1, 0))) == 12
+    assert len(candidate_orders(Convolution(4, 8, 6, 64, 64, 1, 1, 1, 0))) == 120
+
+
+def test_a_precision_costs_no_more_than_a_wider_one(array: BitFusion) -> None:
+    own = search(array, Convolution(1, 56, 56, 64, 64, 3, 3, 1, 0))
+    best = narrow_or_widen(own)
+    assert (best[0] <= own[0]).all()
+    assert (np.diff(best[0], axis=0) >= 0).all()
+    assert (np.diff(best[0], axis=1) >= 0).all()
+    assert (best[:, -1, -1] == own[:, -1, -1]).all()
+
+
+def test_depthwise_channels_share_the_grid(array: BitFusion) -> None:
+    bits = np.full((1, 2), 8)
+    depthwise = array.cost(layers(conv(14, 64, 64, 3, groups=64)), bits)
+    block = array.cost(layers(conv(14, 32, 32, 3)), bits)
+    assert depthwise.detail["cycles"] == 2 * block.detail["cycles"]
+
+
+def test_only_image_layers_are_unfolded(array: BitFusion) -> None:
+    bits = np.full((2, 2), 8)
+    detail = array.cost(layers(conv(32, 4, 32, 3), conv(32, 5, 32, 3)), bits).detail
+    image, wider = detail["cycles"] - detail["stall_cycles"]
+    assert image == 32 * 32 * 3  # 36 products are three rows of 16
+    assert wider == 32 * 32 * 9
+
+
+def test_buffers_too_small_for_any_tile_are_an_error(array: BitFusion) -> None:
+    values = {name: getattr(array, name) for name in vars(array)}
+    tiny = BitFusion(**{**values, "activation_sram_bytes": 1})
+    with pytest.raises(UnsupportedNetwork, match="no tile of a layer fits"):
+        layer_table(tiny, Convolution(1, 6, 6, 40, 70, 3, 3, 1, 0))
+
+
+def test_other_bitwidths_are_an_error(array: BitFusion) -> None:
+    with pytest.raises(BadConfig, match=r"bitwidths 2 to 8, not \[1\]"):
+        array.cost(layers(conv(6, 8, 8, 3)), np.ones((1, 2), dtype=np.int64))
+
+
+@pytest.mark.reference
+def test_the_choice_is_the_simulators_and_never_slower(references: Path, array: BitFusion) -> None:
+    table = pd.read_csv(references / "bitfusion" / "bitfusion.csv")
+    searched = cache(search)
+    shapes = table[["batch", "O", "O", "IC", "OC", "K", "K", "stride", "im2col"]].to_numpy()
+    for shape, row in zip(shapes, table.itertuples(), strict=True):
+        work = Convolution(*map(int, shape))
+        cell = (slice(None), row.wprec - 2, row.iprec - 2)
+        own = dict(zip(QUANTITIES, searched(array, work)[cell], strict=True))
+        assert own["cycles"] == row.cycles
+        assert own["energy_j"] == pytest.approx(row.energy_nJ * 1e-9)
+        best = dict(zip(QUANTITIES, layer_table(array, work)[cell], strict=True))
+        assert 0.97 * row.cycles < best["cycles"] <= row.cycles

@@ -1,0 +1,155 @@
+"""What holds for every shipped device, over random layers and bitwidths."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hardware_samples import DEVICES, conv, layers, linear, rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codesign_gym.errors import BadConfig
+from codesign_gym.simulators.hardware.device import Device, load
+from codesign_gym.simulators.networks.layers import Layers, Op
+
+#: Parameters of which more is faster.
+BANDWIDTHS = {
+    "bismo-edge": ["read_bytes_per_s", "write_bytes_per_s"],
+    "bitfusion": ["dram_bits_per_cycle"],
+    "haq-cloud": ["weight_stream", "dense_weight_stream"],
+}
+
+few = settings(max_examples=20, deadline=None, derandomize=True)
+tables = st.lists(rows(), min_size=1, max_size=3).map(lambda drawn: layers(*drawn))
+seeds = st.integers(0, 2**32 - 1)
+
+
+def designs(device: Device, table: Layers, count: int, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return random.integers(device.min_bits, device.max_bits + 1, (count, len(table.op), 2))
+
+
+def columns(costs: object) -> list[np.ndarray]:
+    found = [costs.latency_s, costs.size_bytes, *costs.detail.values()]
+    return found if costs.energy_j is None else [*found, costs.energy_j]
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@few
+@given(table=tables, seed=seeds)
+def test_a_batch_is_its_singles_and_all_is_positive(name: str, table: Layers, seed: int) -> None:
+    device = load(name)
+    bits = designs(device, table, 5, seed)
+    batch = columns(device.cost(table, bits))
+    for index, design in enumerate(bits):
+        for together, alone in zip(batch, columns(device.cost(table, design)), strict=True):
+            np.testing.assert_array_equal(together[index], alone)
+    assert all(np.isfinite(column).all() for column in batch)
+    assert (batch[0] > 0).all()
+    assert (batch[1] > 0).all()
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_batch_read_from_the_table_is_its_singles(name: str) -> None:
+    device, table = load(name), layers(conv(8, 3, 8, 3), conv(8, 8, 8, 3, groups=8), linear(8, 10))
+    bits = designs(device, table, 600, seed=1)
+    for kind in (np.int64, np.int8):
+        batch = columns(device.cost(table, bits.astype(kind).reshape(20, 30, 3, 2)))
+        direct = columns(device.model.cost(table.with_batch(device.batch), bits))
+        for together, alone in zip(batch, direct, strict=True):
+            np.testing.assert_array_equal(together.reshape(alone.shape), alone)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@few
+@given(table=tables, seed=seeds)
+def test_permuting_designs_and_layers_permutes_costs(name: str, table: Layers, seed: int) -> None:
+    device = load(name)
+    bits = designs(device, table, 4, seed)
+    random = np.random.default_rng(seed)
+    design, layer = random.permutation(4), random.permutation(len(table.op))
+    straight = device.cost(table, bits).latency_s
+    permuted = device.cost(table.map(lambda column: column[layer]), bits[design][:, layer]).latency_s
+    np.testing.assert_array_equal(permuted, straight[design][:, layer])
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@few
+@given(row=rows())
+def test_more_bits_are_never_cheaper(name: str, row: dict[str, int]) -> None:
+    device = load(name)
+    widths = np.arange(device.min_bits, device.max_bits + 1)
+    bits = np.stack(np.meshgrid(widths, widths, indexing="ij"), -1)[:, :, None]
+    costs = device.cost(layers(row), bits)
+    for axis in (0, 1):
+        assert (np.diff(costs.latency_s, axis=axis) >= 0).all()
+        assert (np.diff(costs.size_bytes, axis=axis) >= 0).all()
+
+
+@pytest.mark.parametrize(("name", "parameter"), [(name, part) for name in DEVICES for part in BANDWIDTHS[name]])
+@few
+@given(row=rows(), seed=seeds)
+def test_more_bandwidth_never_hurts(name: str, parameter: str, row: dict[str, int], seed: int) -> None:
+    device, table = load(name), layers(row)
+    bits = designs(device, table, 3, seed)
+    before = device.cost(table, bits).latency_s
+    faster = replace(device, model=replace(device.model, **{parameter: 2 * getattr(device.model, parameter)}))
+    assert (faster.cost(table, bits).latency_s <= before).all()
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_rows_without_weights_are_free(name: str) -> None:
+    device = load(name)
+    table = layers({**conv(8, 8, 8, 3), "op": Op.POOL}, {**conv(8, 8, 8, 3), "valid": 0}, conv(8, 8, 8, 3))
+    costs = device.cost(table, np.full((3, 2), device.max_bits))
+    for column in columns(costs):
+        assert (column[:2] == 0).all()
+        assert column[2] > 0
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("value", [0, 9])
+def test_bitwidths_that_the_device_lacks(name: str, value: int) -> None:
+    device = load(name)
+    bits = np.full((1, 2), 8)
+    bits[0, 1] = value
+    accepted = f"{device.min_bits} to {device.max_bits}"
+    with pytest.raises(BadConfig, match=f"device '{name}': field 'bits' is {value}; accepted: {accepted}$"):
+        device.cost(layers(linear(8, 8)), bits)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_an_empty_batch_is_empty(name: str) -> None:
+    costs = load(name).cost(layers(linear(8, 8)), np.zeros((0, 1, 2), dtype=np.int64))
+    assert costs.latency_s.shape == (0, 1)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_layers_of_their_own_for_every_design(name: str) -> None:
+    device = load(name)
+    first, second = layers(conv(8, 8, 8, 3), linear(8, 10)), layers(conv(8, 16, 8, 1), linear(16, 10))
+    both = Layers(*(np.stack([getattr(first, f.name), getattr(second, f.name)]) for f in fields(Layers)))
+    bits = designs(device, first, 2, seed=0)
+    together = device.cost(both, bits).latency_s
+    np.testing.assert_array_equal(together[0], device.cost(first, bits[0]).latency_s)
+    np.testing.assert_array_equal(together[1], device.cost(second, bits[1]).latency_s)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_torch_gives_the_same_numbers(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    device, table = load(name), layers(conv(8, 3, 8, 3), conv(8, 8, 8, 3, groups=8), linear(8, 10))
+    bits = designs(device, table, 4, seed=2)
+    tensors = device.cost(table, torch.asarray(bits))
+    for tensor, array in zip(columns(tensors), columns(device.cost(table, bits)), strict=True):
+        np.testing.assert_array_equal(tensor.numpy(), array)
+
+
+@pytest.mark.parametrize("name", ["bismo-edge", "haq-cloud"])
+def test_relaxed_bitwidths_have_gradients(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    device, table = load(name), layers(conv(8, 32, 64, 3), linear(64, 10))
+    bits = torch.full((2, 2), 5.5, dtype=torch.float64, requires_grad=True)
+    device.cost(table, bits).total().latency_s.backward()
+    assert (bits.grad[:, 0] > 0).all()
+    assert torch.isfinite(bits.grad).all()

@@ -1,0 +1,41 @@
+"""The look-up table that environments use, and the parts of costs."""
+
+import numpy as np
+import pytest
+from hardware_samples import DEVICES, conv, layers, linear
+
+from codesign_gym.errors import BadConfig
+from codesign_gym.simulators.hardware.cells import tabulate
+from codesign_gym.simulators.hardware.device import load
+from codesign_gym.simulators.hardware.model import Costs
+
+TABLE = layers(conv(16, 3, 8, 3), conv(16, 8, 8, 3, groups=8), linear(8, 10))
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_table_holds_the_cost_of_every_pair(name: str) -> None:
+    device, widths = load(name), [2, 4, 7]
+    table = tabulate(device, TABLE, widths)
+    assert table.latency_s.shape == (3, 3, 3)
+    for row, weight_bits in enumerate(widths):
+        for column, activation_bits in enumerate(widths):
+            costs = device.cost(TABLE, np.tile([weight_bits, activation_bits], (3, 1)))
+            np.testing.assert_array_equal(table.latency_s[:, row, column], costs.latency_s)
+            np.testing.assert_array_equal(table.size_bytes[:, row, column], costs.size_bytes)
+
+
+def test_a_table_of_bitwidths_that_the_device_lacks_is_an_error() -> None:
+    with pytest.raises(BadConfig, match="field 'bits' is 1; accepted: 2 to 8"):
+        tabulate(load("bitfusion"), TABLE, range(1, 9))
+
+
+def test_total_sums_layers() -> None:
+    costs = Costs(np.array([1.0, 2.0]), np.array([3.0, 4.0]), np.array([5.0, 6.0]), {"cycles": np.array([7, 8])})
+    total = costs.total()
+    assert (total.latency_s, total.size_bytes, total.energy_j, total.detail["cycles"]) == (3, 7, 11, 15)
+    assert Costs(np.ones(2), np.ones(2)).total().energy_j is None
+
+
+def test_size_is_the_weights_at_their_bits() -> None:
+    costs = load("haq-cloud").cost(TABLE, np.array([[8, 8], [4, 8], [3, 8]]))
+    np.testing.assert_array_equal(costs.size_bytes, [216, 36, 30])
