@@ -9,9 +9,13 @@ them), :mod:`~codesign_gym.agents` (learners and search baselines) and
 
 from importlib.metadata import PackageNotFoundError, version
 
+from codesign_gym.envs.registration import register_all
+
 try:
     __version__ = version("codesign-gym")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
+
+register_all()
 
 __all__ = ["__version__"]

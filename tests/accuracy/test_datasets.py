@@ -84,7 +84,9 @@ def test_fetch_verifies_what_is_there(fashion: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.strip() == str(fashion)
 
 
-def test_fetch_fails_with_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetch_fails_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in datasets.FASHION_FILES:
         (tmp_path / name).write_bytes(idx(np.zeros((1, 1))))
     monkeypatch.setenv("CODESIGN_GYM_DATA", str(tmp_path))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import signal
@@ -47,16 +46,23 @@ def test_a_second_put_replaces(tmp_path: Path) -> None:
     assert_same(memo.get_many([b"k"])[b"k"], result(2, images=16))
 
 
+HUNDRED = """
+import sys
+from pathlib import Path
+import numpy as np
+from codesign_gym.simulators.accuracy.memo import Memo, Result
+start = int(sys.argv[2])
+for number in range(start, start + 100):
+    Memo(Path(sys.argv[1])).put(b"%d" % number, Result(np.full(9, True), float(number)))
+"""
+
+
 def test_two_processes_write_at_once(tmp_path: Path) -> None:
     memo = Memo(tmp_path / "memo.sqlite")
-    context = multiprocessing.get_context("fork")
-    writers = [context.Process(target=write_hundred, args=(memo.path, start)) for start in (0, 100)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert [writer.exitcode for writer in writers] == [0, 0]
-    assert len(memo.get_many([b"%d" % number for number in range(200)])) == 200
+    writers = [subprocess.Popen([sys.executable, "-c", HUNDRED, str(memo.path), start]) for start in ("0", "100")]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    found = memo.get_many([b"%d" % number for number in range(200)])
+    assert [found[b"%d" % number].loss for number in range(200)] == list(range(200))
 
 
 ENDLESS = """
@@ -88,7 +94,9 @@ def test_a_killed_writer_loses_nothing_it_had_stored(tmp_path: Path) -> None:
     assert_same(memo.get_many([b"after"])[b"after"], result(5))
 
 
-@pytest.mark.parametrize("content", [b"not a database, and longer than a header" * 9, b"SQLite format 3\0" + b"\xff" * 200])
+@pytest.mark.parametrize(
+    "content", [b"not a database, and longer than a header" * 9, b"SQLite format 3\0" + b"\xff" * 200]
+)
 def test_a_corrupt_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     memo = Memo(tmp_path / "memo.sqlite")
     memo.path.write_bytes(content)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import accuracy_samples as samples
@@ -36,10 +37,6 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def weights(network: TrainedNetwork) -> list[np.ndarray]:
     return [value.numpy() for value in network.module.state_dict().values()]
-
-
-def load_and_print(path: str) -> str:
-    return load(path).fingerprint
 
 
 def test_digits_cnn_is_really_trained(digits_cnn: TrainedNetwork) -> None:
@@ -90,8 +87,13 @@ def test_training_leaves_the_callers_randomness_alone(quick: Path) -> None:
 
 
 def test_two_processes_may_train_at_once(quick: Path) -> None:
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        marks = pool.map(load_and_print, [str(quick)] * 2, chunksize=1)
+    code = "import sys; from codesign_gym.simulators.accuracy.trained import load; print(load(sys.argv[1]).fingerprint)"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    loaders = [
+        subprocess.Popen([sys.executable, "-c", code, str(quick)], stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
+    ]
+    marks = [loader.communicate()[0].strip() for loader in loaders]
     assert marks == [load(str(quick)).fingerprint] * 2
     folder = Path(os.environ["CODESIGN_GYM_CACHE"]) / "networks"
     assert sorted(file.suffix for file in folder.iterdir()) == [".json", ".safetensors"]

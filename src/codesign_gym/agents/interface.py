@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+from pydantic import Field
 
 from codesign_gym.agents.recorder import BudgetSpent, Recorder
 from codesign_gym.catalog import Catalog, attribute
@@ -83,8 +84,8 @@ class AgentFile(Record):
     title: str
     source: str
     agent: str
-    parameters: dict[str, Any] = {}
-    environment: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    environment: dict[str, Any] = Field(default_factory=dict)
 
 
 def read(name: str) -> AgentFile:

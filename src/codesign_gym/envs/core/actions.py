@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +16,10 @@ from codesign_gym.errors import UnknownName
 class ActionView(Protocol):
     """A way to express one choice among ``choices`` ordered values."""
 
-    choices: int
+    @property
+    def choices(self) -> int:
+        """Number of values."""
+        ...
 
     @property
     def space(self) -> gym.Space[Any]:
@@ -80,7 +84,7 @@ class BoxView:
         return np.clip(np.floor(share * self.choices), 0, self.choices - 1).astype(np.int64)
 
 
-VIEWS: dict[str, type[DiscreteView] | type[MultiDiscreteView] | type[BoxView]] = {
+VIEWS: dict[str, Callable[[int], ActionView]] = {
     "discrete": DiscreteView,
     "multidiscrete": MultiDiscreteView,
     "box": BoxView,
@@ -105,4 +109,4 @@ def nearest_legal(choice: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray
     if mask[rows, choice].all():
         return choice
     distance = np.abs(np.arange(mask.shape[1]) - choice[:, None])
-    return np.where(mask, distance, mask.shape[1]).argmin(-1)
+    return np.asarray(np.where(mask, distance, mask.shape[1]).argmin(-1), dtype=np.int64)

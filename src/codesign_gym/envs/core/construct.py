@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.envs.core.actions import ActionView, nearest_legal
+from codesign_gym.envs.core.drawing import bars
 from codesign_gym.envs.core.enforcement import Enforcement, legal, project
 from codesign_gym.envs.core.problem import DesignProblem, score, usage
 from codesign_gym.errors import Infeasible
@@ -35,7 +36,7 @@ class ConstructState:
     mask: Array  # (batch, choices) legal choices of the next decision
     price: Array  # (batch, constraints) reward given up per unit of usage; outlives episodes
     corrections: Array  # (batch,) illegal choices that were replaced
-    metrics: Array  # (batch, metrics) of the finished design; NaN before
+    metrics: Array  # (batch, metrics) of the finished design; zeros before (NaN would differ from itself)
 
 
 class Observer(Protocol):
@@ -63,7 +64,7 @@ class Reward(Protocol):
 
 @dataclass(frozen=True)
 class TerminalReward:
-    """Nothing until the design is finished; then the objective's reward, less the price of its usage above the limit."""
+    """Nothing until the design is finished; then the objective's reward, less the price of usage above the limit."""
 
     def __call__(
         self, problem: DesignProblem, before: ConstructState, after: ConstructState, finished: Array
@@ -151,7 +152,7 @@ class ConstructCore:
             mask=self._mask(step, prefix, bound),
             price=self._repeat(self._start_price, batch) if previous is None else previous.price,
             corrections=np.zeros(batch, dtype=np.int64),
-            metrics=np.full((batch, len(problem.metrics)), np.nan),
+            metrics=np.zeros((batch, len(problem.metrics))),
         )
 
     def transition(self, state: ConstructState, actions: Array) -> ConstructState:
@@ -230,10 +231,7 @@ class ConstructCore:
 
     def render(self, state: ConstructState) -> NDArray[np.uint8]:
         """A bar per decided knob of the first environment."""
-        from codesign_gym.envs.core.drawing import bars
-
-        decided = int(state.step[0])
-        return bars(self.problem.space, np.asarray(state.design[0]), decided)
+        return bars(self.problem.space, state.design[0], int(state.step[0]), self.problem.separable.slots)
 
     @cached_property
     def _start_price(self) -> NDArray[np.float64]:

@@ -80,12 +80,13 @@ def uniform_designs(separable: Separable) -> Designs:
     """One design per choice, every knob at that choice where it may be (else at the nearest), (choices, knobs)."""
     wanted = np.arange(separable.choices)[:, None, None]
     distance = np.abs(np.arange(separable.choices) - wanted)  # (choices, 1, choices)
-    return np.where(separable.allowed, distance, separable.choices).argmin(-1)
+    nearest = np.where(separable.allowed, distance, separable.choices).argmin(-1)
+    return np.asarray(nearest, dtype=np.int64)
 
 
 def within(usage: Table) -> NDArray[np.bool_]:
     """Whether usages of shape (..., constraints) keep every limit."""
-    return (usage <= 1 + TOLERANCE).all(-1)
+    return np.asarray((usage <= 1 + TOLERANCE).all(-1))
 
 
 def legal(allowed: NDArray[np.bool_], bound: Table, change: Table) -> NDArray[np.bool_]:

@@ -109,7 +109,7 @@ def usage(problem: DesignProblem, metrics: Values) -> Values:
 
 def feasible(problem: DesignProblem, metrics: Values) -> NDArray[np.bool_]:
     """Whether each row of metrics keeps within every constraint (to a relative 1e-9), shape (batch,)."""
-    return (usage(problem, metrics) <= 1 + 1e-9).all(-1)
+    return np.asarray((usage(problem, metrics) <= 1 + 1e-9).all(-1))
 
 
 def score(problem: DesignProblem, metrics: Values) -> Values:

@@ -128,5 +128,5 @@ class Walk:
 
 def _quiet(reduce: Callable[[Table], Table], part: Table) -> Table:
     """Reduce with NaN for what is not allowed; a slice without any allowed entry gives NaN."""
-    empty = np.isnan(part).all(-1)
+    empty = np.asarray(np.isnan(part).all(-1))
     return np.where(empty, np.nan, reduce(np.where(empty[..., None], 0.0, part)))

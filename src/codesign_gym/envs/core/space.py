@@ -82,7 +82,7 @@ class DesignSpace:
     def sample(self, generator: np.random.Generator, batch: int) -> Designs:
         """Designs drawn uniformly, shape (batch, knobs)."""
         keys = np.where(self.allowed, generator.random((batch, len(self), self.choices)), -1.0)
-        return keys.argmax(-1)
+        return np.asarray(keys.argmax(-1), dtype=np.int64)
 
     def enumerate(self, start: int, stop: int) -> Designs:
         """Designs number ``start`` to ``stop`` in a fixed order of the whole space, shape (stop - start, knobs)."""

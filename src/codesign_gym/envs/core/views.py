@@ -22,7 +22,7 @@ from codesign_gym.errors import BadConfig
 Infos = dict[str, Any]
 
 
-class CodesignEnv(gym.Env[NDArray[np.float32], Any]):
+class CodesignEnv(gym.Env[Any, Any]):
     """A core as a single Gymnasium environment."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012  (Gymnasium's own form)
@@ -61,7 +61,7 @@ class CodesignEnv(gym.Env[NDArray[np.float32], Any]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, shape (actions,); the name that sb3-contrib looks for."""
-        return self.core.action_mask(self._state)[0]
+        return np.asarray(self.core.action_mask(self._state)[0])
 
     def render(self) -> Any:
         """The state as an RGB array, or None without a render mode."""
@@ -109,7 +109,7 @@ class CodesignVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._state: Any = None
         self._done = np.zeros(num_envs, dtype=bool)
 
-    def reset(  # type: ignore[override]
+    def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, Infos]:
         """Start episodes in all environments, or in those of ``options["reset_mask"]``.
@@ -191,13 +191,8 @@ class CodesignVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._restart(self._done)
         self._done = np.zeros(self.num_envs, dtype=bool)
         none = np.zeros(self.num_envs, dtype=bool)
-        return (
-            self.core.observation(self._state),
-            np.zeros(self.num_envs),
-            none,
-            none.copy(),
-            dict(self.core.info(self._state)),
-        )
+        infos = dict(self.core.info(self._state))
+        return self.core.observation(self._state), np.zeros(self.num_envs), none, none.copy(), infos
 
     def _restart(self, mask: NDArray[np.bool_], forget: bool = False) -> None:
         if mask.all():
@@ -216,7 +211,8 @@ def _total(terms: Mapping[str, NDArray[np.float64]], batch: int) -> NDArray[np.f
 
 
 def _single(infos: Mapping[str, Any]) -> Infos:
-    return {name: _single(column) if isinstance(column, Mapping) else column[0] for name, column in infos.items()}
+    """The infos of a batch of one; copies, since a caller may keep and change them."""
+    return {n: _single(column) if isinstance(column, Mapping) else np.array(column[0]) for n, column in infos.items()}
 
 
 def _check_render_mode(mode: str | None) -> None:

@@ -105,14 +105,14 @@ class RichObserver:
         cheapest = np.where(finite, change, np.inf).min(axis=-1, keepdims=True)
         beyond = np.where(finite, change, 0.0) - np.where(finite, cheapest, 0.0)
         scaled = _standard_log(beyond, axis=(0, 1))
-        return scaled.reshape(*scaled.shape[:2], -1)
+        return np.asarray(scaled.reshape(*scaled.shape[:2], -1))
 
     def __call__(self, state: ConstructState) -> NDArray[np.float32]:
         """Observations of shape (batch, features)."""
         at = np.minimum(state.step, len(self._loss) - 1)
         left = np.clip(1.0 - state.bound, -1.0, 1.0)
-        parts = [self._haq(state), self._loss[at], self._cost[at, state.prefix], left]
-        return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
+        features = (self._haq(state), self._loss[at], self._cost[at, state.prefix], left.astype(np.float32))
+        return np.hstack(features)
 
 
 SPREAD = 3.0  # standard deviations that are told apart

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign_gym.envs.core.enforcement import uniform_designs, within
 from codesign_gym.envs.core.problem import Constraint, Metric, Objective, Values
 from codesign_gym.envs.core.separable import Separable, Table
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
@@ -20,7 +21,7 @@ class Scorer(Protocol):
     """How well a network does at given bitwidths: measured, predicted by a surrogate, or tabulated."""
 
     @property
-    def metric(self) -> Metric:
+    def metric_name(self) -> str:
         """``accuracy`` (a share, higher is better) or ``loss``."""
         ...
 
@@ -79,7 +80,8 @@ class MixedPrecisionProblem:
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
         """The scorer's metric, then the costs."""
-        return (self.scorer.metric, *(Metric(name) for name in self.costs))
+        scored = Metric(self.scorer.metric_name, minimize=self.scorer.metric_name != "accuracy")
+        return (scored, *(Metric(name) for name in self.costs))
 
     @cached_property
     def separable(self) -> Separable:
@@ -121,8 +123,6 @@ class MixedPrecisionProblem:
 
 def _best_uniform(separable: Separable) -> float:
     """The loss of the best uniform design that meets the constraints (else of the one nearest to them)."""
-    from codesign_gym.envs.core.enforcement import uniform_designs, within
-
     totals = separable.totals(uniform_designs(separable))
     met = within(totals[:, 1:])
     candidates = totals[met, 0] if met.any() else totals[[totals[:, 1:].max(-1).argmin()], 0]

@@ -62,12 +62,8 @@ def fashion_mnist(calibration: int = 512, search: int = 1000, seed: int = 0) -> 
     )
     sizes = (len(train_labels) - calibration - search, calibration, search)
     generator = np.random.default_rng(seed)
-    pieces = [
-        _scaled(train_images[index], train_labels[index]) for index in stratified(train_labels, sizes, generator)
-    ]
-    mark = fingerprint(
-        train_images, train_labels, test_images, test_labels, f"fashion-mnist {sizes} {seed}"
-    )
+    pieces = [_scaled(train_images[index], train_labels[index]) for index in stratified(train_labels, sizes, generator)]
+    mark = fingerprint(train_images, train_labels, test_images, test_labels, f"fashion-mnist {sizes} {seed}")
     return Splits(*pieces, test=_scaled(test_images, test_labels), fingerprint=mark)
 
 

@@ -48,9 +48,7 @@ class Learner(nn.Module):
     weights' (LSQ, section 2.2). Normalisation keeps its running statistics.
     """
 
-    def __init__(
-        self, model: nn.Module, weights: Mapping[str, Grid | None], inputs: Mapping[str, Grid | None]
-    ) -> None:
+    def __init__(self, model: nn.Module, weights: Mapping[str, Grid | None], inputs: Mapping[str, Grid | None]) -> None:
         """Start from a network and its calibrated grids.
 
         Args:
@@ -85,7 +83,9 @@ def tune(learner: Learner, images: Tensor, labels: Tensor, settings: FineTune) -
         BadConfig: if the loss stops being a finite number.
     """
     generator = np.random.default_rng(settings.seed)
-    optimizer = torch.optim.SGD(learner.parameters(), settings.learning_rate, settings.momentum, nesterov=settings.momentum > 0)
+    optimizer = torch.optim.SGD(
+        learner.parameters(), settings.learning_rate, settings.momentum, nesterov=settings.momentum > 0
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     for chosen in batches(len(labels), min(settings.batch_size, len(labels)), settings.steps, generator):
         optimizer.zero_grad(set_to_none=True)

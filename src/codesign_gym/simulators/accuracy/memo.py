@@ -64,7 +64,9 @@ class Memo:
             for start in range(0, len(keys), CHUNK):
                 asked = list(keys[start : start + CHUNK])
                 marks = ",".join("?" * len(asked))
-                rows = connection.execute(f"SELECT key, images, correct, loss FROM results WHERE key IN ({marks})", asked)
+                rows = connection.execute(
+                    f"SELECT key, images, correct, loss FROM results WHERE key IN ({marks})", asked
+                )
                 found.update((key, _unpack(images, correct, loss)) for key, images, correct, loss in rows)
         return found
 

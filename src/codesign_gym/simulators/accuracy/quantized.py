@@ -60,9 +60,7 @@ class QuantizedNetwork:
     Equal arguments give equal results on one machine: nothing depends on the designs measured before.
     """
 
-    def __init__(
-        self, trained: TrainedNetwork, settings: Quantization | None = None, memo: Memo | None = None
-    ) -> None:
+    def __init__(self, trained: TrainedNetwork, settings: Quantization | None = None, memo: Memo | None = None) -> None:
         """Prepare a network for measuring; this calibrates it.
 
         Args:

@@ -196,5 +196,3 @@ def _check_disjoint(splits: Mapping[str, Split], where: str) -> None:
     for one, other in combinations(splits, 2):
         if shared := len(np.intersect1d(hashes[one], hashes[other])):
             raise BadConfig(f"{where}: {shared} images are in both {one} and {other}; splits must be disjoint")
-
-

@@ -125,9 +125,7 @@ def _checked(bits: np.ndarray, accuracy: np.ndarray) -> tuple[np.ndarray, np.nda
     """Different designs (n, layers, 2) with their accuracy (n,)."""
     designs, measured = np.asarray(bits), np.asarray(accuracy, dtype=float)
     if designs.ndim != 3 or designs.shape[2] != 2 or measured.shape != designs.shape[:1]:
-        raise BadConfig(
-            f"bits have shape {designs.shape}, accuracy {measured.shape}; expected (n, layers, 2) and (n,)"
-        )
+        raise BadConfig(f"bits have shape {designs.shape}, accuracy {measured.shape}; expected (n, layers, 2) and (n,)")
     if not ((measured >= 0) & (measured <= 1)).all():
         raise BadConfig("an accuracy is outside [0, 1]")
     different, first = np.unique(designs, axis=0, return_index=True)

@@ -17,13 +17,13 @@ from torch import nn
 
 from codesign_gym.catalog import attribute
 from codesign_gym.errors import BadConfig, CodesignError, StorageError
+from codesign_gym.records import read_record
 from codesign_gym.simulators import networks
 from codesign_gym.simulators.accuracy.recipe import fit, logits, one_thread, tensors
 from codesign_gym.simulators.accuracy.splits import Split, Splits, fingerprint
 from codesign_gym.simulators.networks.catalog import CATALOG, NetworkFile, Training
 from codesign_gym.simulators.networks.layers import COLUMNS, Network, network
 from codesign_gym.simulators.networks.torch_import import from_torch
-from codesign_gym.records import read_record
 from codesign_gym.storage import cache_dir, replacing, write_text
 
 #: Raised whenever the same recipe would give other weights.
@@ -160,7 +160,9 @@ def _read(module: nn.Module, path: Path) -> float:
             return float(json.loads(opened.metadata()["test_accuracy"]))
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise StorageError(f"{path} does not hold the network's weights; delete it to train again ({reason})") from error
+        raise StorageError(
+            f"{path} does not hold the network's weights; delete it to train again ({reason})"
+        ) from error
 
 
 def _test_accuracy(module: nn.Module, splits: Splits, name: str) -> float:

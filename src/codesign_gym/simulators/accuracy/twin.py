@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def lognormal_sensitivities(layers: int, bit_values: Sequence[int], seed: int, sigma: float = 1.0) -> NDArray[np.float64]:
+def lognormal_sensitivities(
+    layers: int, bit_values: Sequence[int], seed: int, sigma: float = 1.0
+) -> NDArray[np.float64]:
     """Loss of every knob at every bitwidth: ``s * 4 ** -bits`` with ``s`` lognormal.
 
     Uniform quantization noise falls by a factor of four in power with every bit; how much the network

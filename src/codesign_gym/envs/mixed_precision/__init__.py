@@ -1,0 +1,1 @@
+"""Bitwidths per layer: HAQ's problem, with budgets or an accuracy floor."""

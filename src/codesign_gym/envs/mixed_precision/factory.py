@@ -1,0 +1,284 @@
+"""A mixed-precision core from plain options: the names and numbers that a user types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_gym.catalog import attribute
+from codesign_gym.envs.core.actions import view
+from codesign_gym.envs.core.construct import ConstructCore, DenseReward, TerminalReward
+from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
+from codesign_gym.envs.core.problem import Constraint, Objective
+from codesign_gym.envs.mixed_precision import goal
+from codesign_gym.envs.mixed_precision.observers import OBSERVERS
+from codesign_gym.envs.mixed_precision.problem import MixedPrecisionProblem, Scorer
+from codesign_gym.errors import BadConfig, UnknownName
+from codesign_gym.simulators.hardware import cells
+from codesign_gym.simulators.hardware import device as devices
+from codesign_gym.simulators.networks.layers import Network
+
+REWARDS = {"terminal": TerminalReward, "dense": DenseReward}
+
+#: HAQ's reward is 0.1 for every percentage point of accuracy (Wang et al., CVPR 2019, section 3.4).
+ACCURACY_WEIGHT = 10.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen of a mixed-precision environment; every field is plain data.
+
+    Attributes:
+        network: id, YAML file, or ``"package.module:build"``.
+        device: id or YAML file.
+        data: ``"package.module:loaders"`` where the network's file names none.
+        budget: cost name to its limit, a share of the cost at the highest bitwidth or an amount
+            with its unit: ``{"latency": 0.6, "size": "20 kB"}``.
+        floor: percentage points of accuracy that may be lost against the highest bitwidth; then the
+            cost ``minimize`` is the objective.
+        minimize: which cost, where a floor is given.
+        accuracy: ``measured``, ``surrogate``, ``sensitivity`` or ``tabular``.
+        bits: lowest and highest bitwidth.
+        pinned: layers that keep the highest bitwidth: ``ends`` or ``none``.
+        enforcement: ``project``, ``mask``, ``price``, ``none``, or several joined by ``+``.
+        reward: ``terminal`` or ``dense``.
+        observation: ``haq`` or ``rich``.
+        action: ``discrete``, ``multidiscrete`` or ``box``.
+        fine_tune: steps of training that a design gets before it is measured.
+        samples: designs measured to fit the surrogate, or to learn which predicted loss meets a floor.
+        seed: of the tabular twin's sensitivities and of those samples.
+    """
+
+    network: str = "digits-cnn"
+    device: str = "bitfusion"
+    data: str | None = None
+    budget: Mapping[str, float | str] | None = None
+    floor: float | None = None
+    minimize: str = "latency"
+    accuracy: str = "measured"
+    bits: Sequence[int] = (2, 8)
+    pinned: str = "ends"
+    enforcement: str = "project"
+    reward: str = "terminal"
+    observation: str = "haq"
+    action: str = "discrete"
+    fine_tune: int = 0
+    samples: int = 48
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Score:
+    """How designs are scored, and what predicts it.
+
+    Attributes:
+        network: the layers with weights.
+        scorer: the score itself.
+        sensitivities: predicted loss of every knob at every bitwidth, (layers, 2, bitwidths).
+        sample: bitwidths (samples, layers, 2) and accuracies (samples,) that were measured beforehand.
+    """
+
+    network: Network
+    scorer: Scorer
+    sensitivities: NDArray[np.float64]
+    sample: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
+
+
+def build(options: Options) -> ConstructCore:
+    """The core of an environment.
+
+    Raises:
+        UnknownName: for an id or name that does not exist, with the nearest.
+        BadConfig: for an option out of bounds.
+        Infeasible: for budgets that no design meets, with the least that is feasible.
+        UnsupportedNetwork: for a network without a layer that can be quantized.
+    """
+    problem = mixed_precision_problem(options)
+    return ConstructCore(
+        problem=problem,
+        observer=_named("observation", OBSERVERS, options.observation)(problem),
+        reward=_named("reward", REWARDS, options.reward)(),
+        enforcement=enforcement_of(options.enforcement),
+        actions=view(options.action, problem.space.choices),
+    )
+
+
+def mixed_precision_problem(options: Options) -> MixedPrecisionProblem:
+    """The design problem alone; errors as in :func:`build`."""
+    device = devices.load(options.device)
+    bit_values = _bit_values(options.bits, device)
+    score = _named("accuracy", SCORES, options.accuracy)(options, bit_values)
+    table = cells.tabulate(device, score.network.layers, bit_values)
+    costs = {
+        metric: np.asarray(column)
+        for metric, column in (
+            ("latency_s", table.latency_s),
+            ("energy_j", table.energy_j),
+            ("size_bytes", table.size_bytes),
+        )
+        if column is not None
+    }
+    full = {metric: float(column[:, -1, -1].sum()) for metric, column in costs.items()}
+    objective, constraints, loss_limit = _goal(options, score, bit_values, full)
+    return MixedPrecisionProblem(
+        network=score.network,
+        bit_values=bit_values,
+        pinned=_pinned(options.pinned, len(score.network)),
+        costs=costs,
+        sensitivities=score.sensitivities,
+        scorer=score.scorer,
+        objective=objective,
+        constraints=constraints,
+        loss_limit=loss_limit,
+    )
+
+
+def _goal(
+    options: Options, score: Score, bit_values: tuple[int, ...], full: Mapping[str, float]
+) -> tuple[Objective, tuple[Constraint, ...], float | None]:
+    """Objective, constraints, and the predicted loss that stands for a floor."""
+    highest = np.full((1, len(score.network), 2), bit_values[-1])
+    reference = float(score.scorer.score(highest)[0])
+    if options.floor is None:
+        found = goal.limits(options.budget or {}, full)
+        weight = ACCURACY_WEIGHT if score.scorer.metric_name == "accuracy" else -1.0
+        bounds = tuple(Constraint(metric, limit) for metric, limit in found.items())
+        return Objective(score.scorer.metric_name, weight, reference), bounds, None
+    if options.budget:
+        raise BadConfig("give a budget or a floor, not both: one of accuracy and cost is bounded, the other improved")
+    if score.sample is None:
+        raise BadConfig(
+            f"accuracy {options.accuracy!r} has nothing that a floor could bound; accepted: 'measured', 'surrogate'"
+        )
+    if not 0 < options.floor <= 100:
+        raise BadConfig(f"floor is {options.floor!r}; accepted: percentage points in (0, 100]")
+    metric = goal.cost_metric(options.minimize)
+    if metric not in full:
+        raise BadConfig(f"minimize {options.minimize!r}: this device's model has no source for {metric}")
+    floor = Constraint("accuracy", reference - options.floor / 100, reference)
+    limit = _loss_limit(score, bit_values, reference - options.floor / 100)
+    return Objective(metric, -1.0 / full[metric], full[metric]), (floor,), limit
+
+
+def _loss_limit(score: Score, bit_values: tuple[int, ...], floor: float) -> float:
+    """The largest predicted loss at which the measured sample still keeps the floor, by isotonic regression."""
+    from sklearn.isotonic import IsotonicRegression
+
+    from codesign_gym.simulators.accuracy.sensitivity import additive
+
+    assert score.sample is not None
+    bits, accuracy = score.sample
+    predicted = additive(score.sensitivities, bit_values, bits)
+    fitted = IsotonicRegression(increasing=False, out_of_bounds="clip").fit(predicted, accuracy)
+    grid = np.geomspace(max(predicted.min(), 1e-6), predicted.max(), 512)
+    kept = grid[fitted.predict(grid) >= floor]
+    return float(kept.max()) if len(kept) else float(grid[0])
+
+
+def _measured(options: Options, bit_values: tuple[int, ...]) -> Score:
+    from codesign_gym.simulators.accuracy.scorers import MeasuredAccuracy
+
+    network, quantized, rises = _sensitive(options, bit_values)
+    sample = _sample(options, quantized, bit_values) if options.floor is not None else None
+    return Score(network, MeasuredAccuracy(quantized), rises, sample)
+
+
+def _surrogate(options: Options, bit_values: tuple[int, ...]) -> Score:
+    from codesign_gym.simulators.accuracy.scorers import PredictedAccuracy
+    from codesign_gym.simulators.accuracy.surrogate import Surrogate
+
+    network, quantized, rises = _sensitive(options, bit_values)
+    bits, accuracy = _sample(options, quantized, bit_values)
+    surrogate = Surrogate.fit(bits, accuracy, rises, bit_values, options.seed)
+    return Score(network, PredictedAccuracy(surrogate), rises, (bits, accuracy))
+
+
+def _sensitivity(options: Options, bit_values: tuple[int, ...]) -> Score:
+    from codesign_gym.simulators.accuracy.scorers import AdditiveLoss
+
+    network, _, rises = _sensitive(options, bit_values)
+    return Score(network, AdditiveLoss(rises, bit_values[0]), rises)
+
+
+def _tabular(options: Options, bit_values: tuple[int, ...]) -> Score:
+    from codesign_gym.simulators.accuracy.scorers import AdditiveLoss
+    from codesign_gym.simulators.accuracy.twin import lognormal_sensitivities
+    from codesign_gym.simulators.networks import load
+
+    network = load(options.network).weighted()
+    table = lognormal_sensitivities(len(network), bit_values, options.seed)
+    return Score(network, AdditiveLoss(table, bit_values[0]), table)
+
+
+#: Ways to score a design; a user's own is ``"module:attribute"``, called with (options, bit_values).
+SCORES: dict[str, Callable[[Options, tuple[int, ...]], Score]] = {
+    "measured": _measured,
+    "surrogate": _surrogate,
+    "sensitivity": _sensitivity,
+    "tabular": _tabular,
+}
+
+
+def quantized_network(options: Options) -> Any:
+    """The really trained network of the options, ready to be measured at any bitwidths, with the disk memo."""
+    from codesign_gym.simulators.accuracy.finetune import FineTune
+    from codesign_gym.simulators.accuracy.memo import Memo
+    from codesign_gym.simulators.accuracy.quantized import Quantization, QuantizedNetwork
+    from codesign_gym.simulators.accuracy.trained import load
+
+    if options.fine_tune < 0:
+        raise BadConfig(f"fine_tune is {options.fine_tune}; accepted: a number of steps, 0 for none")
+    tuning = FineTune(steps=options.fine_tune) if options.fine_tune else None
+    return QuantizedNetwork(load(options.network, options.data), Quantization(fine_tune=tuning), Memo.default())
+
+
+def _sensitive(options: Options, bit_values: tuple[int, ...]) -> tuple[Network, Any, NDArray[np.float64]]:
+    from codesign_gym.simulators.accuracy.sensitivity import sensitivities
+
+    quantized = quantized_network(options)
+    return quantized.trained.network.weighted(), quantized, sensitivities(quantized, bit_values)
+
+
+def _sample(
+    options: Options, quantized: Any, bit_values: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Designs spread from coarse to fine, measured on the search split.
+
+    Each is drawn around a centre of its own; designs whose knobs are all drawn over the whole range
+    would nearly all be ruined by their few lowest bitwidths.
+    """
+    generator = np.random.default_rng(options.seed)
+    centre = generator.uniform(bit_values[0], bit_values[-1], size=(options.samples, 1, 1))
+    noise = generator.normal(0.0, 1.5, size=(options.samples, quantized.layers, 2))
+    bits = np.clip(np.rint(centre + noise), bit_values[0], bit_values[-1]).astype(np.int64)
+    bits[0], bits[1] = bit_values[0], bit_values[-1]  # the ends, so that nothing lies outside what was seen
+    return bits, np.asarray(quantized.accuracy(bits))
+
+
+def _bit_values(bits: Sequence[int], device: devices.Device) -> tuple[int, ...]:
+    low, high = (int(bits[0]), int(bits[-1])) if len(bits) == 2 else (0, 0)
+    if not device.min_bits <= low < high <= device.max_bits:
+        raise BadConfig(
+            f"bits is {list(bits)}; accepted: lowest and highest bitwidth between {device.min_bits} and "
+            f"{device.max_bits}, which device {device.name!r} supports"
+        )
+    return tuple(range(low, high + 1))
+
+
+def _pinned(name: str, layers: int) -> frozenset[int]:
+    choices = {"ends": frozenset({0, layers - 1}), "none": frozenset[int]()}
+    if name not in choices:
+        raise UnknownName("pinned", name, choices)
+    return choices[name]
+
+
+def _named(kind: str, table: Mapping[str, Any], name: str) -> Any:
+    if ":" in name:
+        return attribute(name)
+    if name not in table:
+        raise UnknownName(kind, name, table)
+    return table[name]
