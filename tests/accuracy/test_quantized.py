@@ -116,8 +116,8 @@ def test_a_short_fine_tune_restores_low_bits(measured: QuantizedNetwork) -> None
 
 
 def test_diverging_fine_tune_is_one_line(digits_cnn: TrainedNetwork) -> None:
-    wild = QuantizedNetwork(digits_cnn, Quantization(fine_tune=FineTune(steps=20, learning_rate=1e30)))
-    with pytest.raises(BadConfig, match="'learning_rate' is 1e\\+30"):
+    wild = QuantizedNetwork(digits_cnn, Quantization(fine_tune=FineTune(steps=20, learning_rate=1e38)))
+    with pytest.raises(BadConfig, match="'learning_rate' is 1e\\+38"):
         wild.accuracy(uniform(wild, 3))
 
 

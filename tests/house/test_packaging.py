@@ -13,25 +13,32 @@ from pathlib import Path
 import pytest
 from house_tree import PACKAGE, ROOT, pyproject
 
-NOT_SOURCE = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "runs", "data")
+#: Folders at the root that hold what people make, not what they are given.
+MADE = {"build", "dist", "runs", "data"}
+
+
+def not_source(folder: str, names: list[str]) -> set[str]:
+    """What a snapshot of the tree leaves out of a folder."""
+    skipped = {name for name in names if name == "__pycache__" or name.endswith(".egg-info")}
+    return skipped | {name for name in names if Path(folder) == ROOT and (name in MADE or name.startswith("."))}
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel built from it; nothing is written into the tree."""
+    """A folder with a snapshot ``tree``, and in ``dist`` the sdist and the wheel built from that."""
     folder = tmp_path_factory.mktemp("packaging")
-    tree, out = folder / "tree", folder / "dist"
-    shutil.copytree(ROOT, tree, symlinks=True, ignore=NOT_SOURCE)
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(tree)]
+    shutil.copytree(ROOT, folder / "tree", symlinks=True, ignore=not_source)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), str(folder / "tree")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return out
+    return folder
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
-    files = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".yaml"} or path.name == "py.typed"]
-    expected = {path.relative_to(PACKAGE.parent).as_posix() for path in files}
-    (wheel,) = built.glob("*.whl")
+    source = built / "tree" / PACKAGE.parent.relative_to(ROOT)
+    files = [path for path in source.rglob("*") if path.suffix in {".py", ".yaml"} or path.name == "py.typed"]
+    expected = {path.relative_to(source).as_posix() for path in files}
+    (wheel,) = built.glob("dist/*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert packed - expected == set(), "in the wheel, not in the tree"
@@ -41,10 +48,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
 
 
 def test_the_sdist_can_be_tested(built: Path) -> None:
-    (sdist,) = built.glob("*.tar.gz")
+    tests = {path.relative_to(built / "tree").as_posix() for path in built.glob("tree/tests/**/*.py")}
+    (sdist,) = built.glob("dist/*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
     assert tests | {"Makefile", "constraints.txt", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"} <= names
 
 

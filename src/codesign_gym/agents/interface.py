@@ -15,7 +15,6 @@ from pydantic import Field
 
 from codesign_gym.agents.recorder import BudgetSpent, Recorder
 from codesign_gym.catalog import Catalog, attribute
-from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.construct import ConstructCore
 from codesign_gym.errors import BadConfig
 from codesign_gym.records import Record, read_record
@@ -55,7 +54,7 @@ class Task:
 
     def with_actions(self, name: str) -> Task:
         """The same task with choices expressed another way."""
-        return replace(self, core=replace(self.core, actions=view(name, self.core.problem.space.choices)))
+        return replace(self, core=self.core.with_actions(name))
 
 
 class Agent(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.envs.core.problem import Constraint, DesignProblem, Objective, Values, feasible, score
+from codesign_gym.envs.core.problem import Constraint, DesignProblem, Metric, Objective, Values, feasible, score
 from codesign_gym.envs.core.separable import Separable
 from codesign_gym.envs.core.space import Designs, DesignSpace
 
@@ -51,7 +51,7 @@ class Recorder:
         limits: what may be spent; :class:`BudgetSpent` is raised beyond.
         on_new: called with every batch of new designs and their metrics, at once.
         proposals: designs asked for so far, repeated ones included.
-        designs, metrics: every distinct design so far and its metrics, in order.
+        designs, values: every distinct design so far and its metrics, in order.
     """
 
     problem: DesignProblem
@@ -59,9 +59,10 @@ class Recorder:
     on_new: Callable[[Designs, Values], None] = lambda designs, metrics: None
     proposals: int = 0
     designs: list[NDArray[np.int64]] = field(default_factory=list)
-    metrics: list[Values] = field(default_factory=list)
+    values: list[Values] = field(default_factory=list)
     _row: dict[bytes, int] = field(default_factory=dict)
     _best: int | None = None
+    _best_score: float = -np.inf
 
     @property
     def space(self) -> DesignSpace:
@@ -69,9 +70,14 @@ class Recorder:
         return self.problem.space
 
     @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The problem's."""
+        return self.problem.metrics
+
+    @property
     def known_metrics(self) -> Values:
         """Metrics of every distinct design, shape (evaluations, metrics)."""
-        return np.array(self.metrics).reshape(-1, len(self.problem.metrics))
+        return np.array(self.values).reshape(-1, len(self.problem.metrics))
 
     @property
     def objective(self) -> Objective:
@@ -101,7 +107,7 @@ class Recorder:
     @property
     def best(self) -> tuple[NDArray[np.int64], Values] | None:
         """The feasible design with the highest score so far and its metrics, or None."""
-        return None if self._best is None else (self.designs[self._best], self.metrics[self._best])
+        return None if self._best is None else (self.designs[self._best], self.values[self._best])
 
     def evaluate(self, designs: Designs) -> Values:
         """Score designs; known ones are remembered, new ones count.
@@ -116,22 +122,23 @@ class Recorder:
             BudgetSpent: when the limits leave no room for the whole batch; what there was room for
                 is scored and recorded first.
         """
-        room = self.limits.proposals - self.proposals
-        keys = [row.tobytes() for row in np.ascontiguousarray(designs, dtype=np.int64)[: max(room, 0)]]
+        designs = np.ascontiguousarray(designs, dtype=np.int64)
+        room = max(self.limits.proposals - self.proposals, 0)
+        keys = [row.tobytes() for row in designs[:room]]
         fresh = {key: i for i, key in reversed(list(enumerate(keys))) if key not in self._row}
-        new = sorted(fresh.values())[: self.remaining]
+        new = sorted(fresh.values())[: max(self.remaining, 0)]  # a resumed run may hold more than its new grant
         if new:
-            self._record(designs[new], self.problem.evaluate(designs[new]))
+            metrics = self.problem.evaluate(designs[new])
+            self._record(designs[new], metrics)
+            self.on_new(designs[new], metrics)
         self.proposals += len(keys)
         if len(keys) < len(designs) or len(new) < len(fresh):
             raise BudgetSpent
-        return np.stack([self.metrics[self._row[key]] for key in keys])
+        return np.array([self.values[self._row[key]] for key in keys]).reshape(-1, len(self.problem.metrics))
 
     def remember(self, designs: Designs, metrics: Values) -> None:
-        """Take in designs that an interrupted run had already scored, without counting them again as new."""
-        silent, self.on_new = self.on_new, lambda designs, metrics: None
+        """Take in designs that an interrupted run had scored: they count as evaluations, but ``on_new`` is not told."""
         self._record(designs, metrics)
-        self.on_new = silent
 
     def _record(self, designs: Designs, metrics: Values) -> None:
         scores, ok = score(self.problem, metrics), feasible(self.problem, metrics)
@@ -140,10 +147,7 @@ class Recorder:
             if key in self._row:
                 continue
             self._row[key] = len(self.designs)
-            self.designs.append(np.asarray(design))
-            self.metrics.append(row)
+            self.designs.append(np.array(design, dtype=np.int64))
+            self.values.append(np.array(row))
             if kept and (self._best is None or value > self._best_score):
                 self._best, self._best_score = len(self.designs) - 1, float(value)
-        self.on_new(designs, metrics)
-
-    _best_score: float = -np.inf

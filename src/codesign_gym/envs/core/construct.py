@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.envs.core.actions import ActionView, nearest_legal
+from codesign_gym.envs.core.actions import ActionView, nearest_legal, view
 from codesign_gym.envs.core.drawing import bars
 from codesign_gym.envs.core.enforcement import Enforcement, legal, project
 from codesign_gym.envs.core.problem import DesignProblem, score, usage
@@ -137,6 +137,10 @@ class ConstructCore:
     def action_space(self) -> gym.Space[Any]:
         """The action view's."""
         return self.actions.space
+
+    def with_actions(self, name: str) -> ConstructCore:
+        """The same environment with choices expressed another way; raises :class:`UnknownName`."""
+        return replace(self, actions=view(name, self.problem.space.choices))
 
     def initial(self, generators: Sequence[np.random.Generator], previous: ConstructState | None) -> ConstructState:
         """No knob decided; the price goes on from ``previous``."""

@@ -45,7 +45,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of shape (batch, out_channels, height / stride, width / stride)."""
-        return torch.relu(self.second(self.first(x)) + self.shortcut(x))
+        y: Tensor = self.second(self.first(x)) + self.shortcut(x)
+        return torch.relu(y)
 
 
 class InvertedResidual(nn.Module):
@@ -61,7 +62,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of shape (batch, out_channels, height / stride, width / stride)."""
-        y = self.project(self.depthwise(self.expand(x)))
+        y: Tensor = self.project(self.depthwise(self.expand(x)))
         return x + y if self.residual else y
 
 
@@ -90,7 +91,7 @@ def digits_cnn(channels: int = 16, classes: int = 10) -> nn.Module:
 
 
 def resnet8(in_channels: int = 1, width: int = 16, classes: int = 10) -> nn.Module:
-    """Ten weighted layers, 77 thousand parameters: the ResNet of MLPerf Tiny (Banbury et al. 2021), for 28x28 images."""
+    """Ten weighted layers, 77,754 parameters: the ResNet of MLPerf Tiny (Banbury et al. 2021), for 28x28 images."""
     return nn.Sequential(
         ConvNorm(in_channels, width, kernel=3),
         Residual(width, width),

@@ -111,7 +111,7 @@ def _quantized(x: Tensor, step: Tensor, grid: Grid) -> Tensor:
 
 
 class _Round(torch.autograd.Function):
-    """Round to a grid; gradients reach ``x`` inside the clipping range and the step everywhere (LSQ, equations 1 to 5)."""
+    """Round to a grid; gradients reach ``x`` inside the clipping range, the step everywhere (LSQ, eq. 1 to 5)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: Tensor, low: int, high: int) -> Tensor:

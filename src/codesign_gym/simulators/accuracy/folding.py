@@ -42,7 +42,8 @@ def _fold(graph: fx.GraphModule) -> None:
             continue
         conv, norm = modules[str(before.target)], modules[str(node.target)]
         calls = sum(other.op == "call_module" and other.target == before.target for other in graph.graph.nodes)
-        if not isinstance(norm, FOLDABLE.get(type(conv), ())) or norm.running_var is None or calls > 1:
+        foldable = isinstance(norm, FOLDABLE.get(type(conv), ())) and isinstance(norm, nn.modules.batchnorm._BatchNorm)
+        if not foldable or norm.running_var is None or calls > 1:
             continue
         graph.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
         node.replace_all_uses_with(before)

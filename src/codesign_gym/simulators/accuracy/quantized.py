@@ -203,14 +203,14 @@ class QuantizedNetwork:
         with one_thread(), torch.inference_mode():
             if knob == 1:
                 return activation_grid(self._inputs[index], bits)
-            return weight_grid(self._layers[index].weight, bits)
+            return weight_grid(self._layers[index].get_parameter("weight"), bits)
 
     def _integer_weight(self, index: int, weight_bits: int, input_bits: int) -> Tensor:
         """A layer's quantized weight times its input's step, because inputs are handed on as integers."""
         grids = self._grid(index, 0, weight_bits), self._grid(index, 1, input_bits)
-        weight = self._layers[index].weight.detach()
+        weight = self._layers[index].get_parameter("weight").detach()
         with torch.inference_mode():
-            on_grid = grids[0](weight) if grids[0] else weight
+            on_grid: Tensor = grids[0](weight) if grids[0] else weight
             return on_grid * grids[1].step if grids[1] else on_grid
 
 
@@ -237,14 +237,14 @@ def _layer(model: nn.Module, name: str, network: str) -> nn.Module:
     """The submodule of a row of the layer table."""
     try:
         layer = model.get_submodule(name)
+        if isinstance(layer.weight, Tensor):
+            return layer
     except AttributeError:
-        layer = None
-    if not isinstance(getattr(layer, "weight", None), Tensor):
-        raise UnsupportedNetwork(
-            f"network {network!r}: layer {name!r} cannot be quantized; accepted: a module called once whose weight "
-            "is its parameter 'weight'"
-        )
-    return layer
+        pass
+    raise UnsupportedNetwork(
+        f"network {network!r}: layer {name!r} cannot be quantized; accepted: a module called once whose weight is its "
+        "parameter 'weight'"
+    )
 
 
 def _rounding(grid: Grid) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:

@@ -26,7 +26,7 @@ PATIENCE_S = 2.0
 #: Images evaluated at once: the activations of the shipped networks then stay in a core's cache.
 BATCH = 125
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], Training], torch.optim.Optimizer]] = {
     "sgd": lambda parameters, training: torch.optim.SGD(
         parameters, training.learning_rate, training.momentum, weight_decay=training.weight_decay, nesterov=True
     ),
@@ -103,7 +103,7 @@ def batches(count: int, size: int, steps: int, generator: np.random.Generator) -
 def logits(module: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Logits (n, classes) of images (n, channels, height, width), in batches, without gradients."""
     with torch.inference_mode():
-        return torch.cat([module(piece) for piece in images.split(BATCH)])
+        return torch.cat([module(piece) for piece in torch.split(images, BATCH)])
 
 
 def tensors(split: Split) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,8 @@ def sensitivities(quantized: QuantizedNetwork, bit_values: Sequence[int]) -> np.
     down = np.argsort(-values)
     monotone = np.empty_like(rises)
     monotone[:, down] = np.maximum.accumulate(np.maximum(rises[:, down], 0), axis=1)
-    return monotone.reshape(quantized.layers, 2, len(values))
+    table: np.ndarray = monotone.reshape(quantized.layers, 2, len(values))
+    return table
 
 
 def additive(rises: np.ndarray, bit_values: Sequence[int], bits: np.ndarray) -> np.ndarray:

@@ -95,7 +95,8 @@ class Surrogate:
             layer, knob = int(where[-2]), int(where[-1])
             low, high = self.seen[:, layer, knob]
             raise BadConfig(
-                f"bits[..., {layer}, {knob}] is {designs[tuple(where)]}; the surrogate was fitted to {low} to {high} there"
+                f"bits[..., {layer}, {knob}] is {designs[tuple(where)]}; the surrogate was fitted to {low} to {high} "
+                "there"
             )
         flat = designs.reshape(-1, *designs.shape[-2:])
         predicted = self.model.predict(features(flat, self.rises, self.bit_values)) if len(flat) else np.empty(0)

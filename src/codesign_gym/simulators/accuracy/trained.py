@@ -81,7 +81,7 @@ def load(name: str, data: str | Splits | None = None) -> TrainedNetwork:
                 "accepted: a network file with the field 'module', or 'package.module:build'"
             )
         found = attribute(content.module)
-    splits = _splits(name, data if data is not None else content and content.data)
+    splits = _splits(name, data if data is not None or content is None else content.data)
     if content is not None and content.input_shape not in (None, splits.input_shape):
         raise BadConfig(f"network {name!r}: input_shape is {content.input_shape}; its images are {splits.input_shape}")
     training = content.training if content else None
@@ -210,7 +210,7 @@ def _table(module: nn.Module, input_shape: tuple[int, ...], name: str) -> Networ
 
 
 def _architecture(module: nn.Module) -> str:
-    """What the module computes, weights aside: its printed form, its shapes, and the source of every class of its own."""
+    """What the module computes, weights aside: its printed form, shapes, and the source of its own classes."""
     classes = {type(part) for part in module.modules() if not type(part).__module__.startswith("torch.")}
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     sources = sorted(f"{kind.__qualname__}\n{_source(kind)}" for kind in classes)

@@ -1,0 +1,112 @@
+"""An evolutionary search over designs, with repair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_gym.agents.baselines.checks import number, whole
+from codesign_gym.agents.baselines.sampling import sample
+from codesign_gym.agents.baselines.uniform import ranked
+from codesign_gym.agents.interface import Task
+from codesign_gym.envs.core.enforcement import TOLERANCE, project
+from codesign_gym.envs.core.problem import DesignProblem, Values, score, usage
+from codesign_gym.envs.core.space import Designs
+
+
+@dataclass(frozen=True)
+class Evolutionary:
+    """A (mu + lambda) genetic algorithm: tournaments, uniform crossover, small and large mutations.
+
+    The first generation is made of the uniform designs (at most half of it) and of random ones. All
+    designs are repaired by projection where there are constraints. Feasible designs rank before
+    others, which rank by their measured excess (Deb, Computer Methods in Applied Mechanics and
+    Engineering 186, 2000). Children that are already known give way to random designs, so that the
+    grant is spent to the last evaluation.
+
+    Attributes:
+        population: designs kept, and children a generation.
+        tournament: designs drawn for each parent; the best of them is taken.
+        crossover: share of the children that have two parents.
+        mutations: knobs that change on average in a child; one changes at least.
+        step: share of the mutations that move to a neighbouring choice; the others draw any.
+
+    Raises:
+        BadConfig: if a field is out of range.
+    """
+
+    population: int = 32
+    tournament: int = 3
+    crossover: float = 0.9
+    mutations: float = 2.0
+    step: float = 0.5
+
+    def __post_init__(self) -> None:
+        whole("evolutionary", 2, population=self.population)
+        whole("evolutionary", 1, tournament=self.tournament)
+        number("evolutionary", 0.0, 1.0, crossover=self.crossover, step=self.step)
+        number("evolutionary", 0.0, 1e6, mutations=self.mutations)
+
+    def run(self, task: Task) -> None:
+        """Spend everything.
+
+        Raises:
+            BudgetSpent: always, in the end.
+        """
+        problem, generator = task.recorder, np.random.default_rng(task.seed)
+        designs = self._first(task, generator)
+        metrics, known = problem.evaluate(designs), {row.tobytes() for row in designs}
+        while True:
+            order = ranking(problem, metrics)[: self.population]
+            designs, metrics = designs[order], metrics[order]
+            children = self._children(problem, designs, generator)
+            stale = _stale(children, known)
+            children[stale] = _repaired(problem, sample(task.core, generator, int(stale.sum())))
+            known.update(row.tobytes() for row in children)
+            designs = np.concatenate([designs, children])
+            metrics = np.concatenate([metrics, problem.evaluate(children)])
+
+    def _first(self, task: Task, generator: np.random.Generator) -> Designs:
+        """The first generation, shape (population, knobs)."""
+        uniform = ranked(task.recorder.separable)[: self.population // 2]
+        rest = sample(task.core, generator, self.population - len(uniform))
+        return _repaired(task.recorder, np.concatenate([uniform, rest]))
+
+    def _children(self, problem: DesignProblem, parents: Designs, generator: np.random.Generator) -> Designs:
+        """Repaired children of ranked parents, shape (population, knobs)."""
+        shape = (self.population, len(problem.space))
+        drawn = generator.integers(len(parents), size=(2, self.population, self.tournament))
+        first, second = parents[drawn.min(-1)]  # parents are ranked: the least index is the best of a tournament
+        crossed = generator.random((self.population, 1)) < self.crossover
+        children = np.where(crossed & (generator.random(shape) < 0.5), second, first)
+        return _repaired(problem, self._mutate(problem, children, generator))
+
+    def _mutate(self, problem: DesignProblem, designs: Designs, generator: np.random.Generator) -> Designs:
+        """Designs with some knobs changed, pinned ones never; shape as given."""
+        space, (batch, knobs) = problem.space, designs.shape
+        free = space.allowed.sum(-1) > 1
+        chance = np.where(free, generator.random(designs.shape), np.inf)
+        hit = free & ((chance < self.mutations / knobs) | (chance == chance.min(-1, keepdims=True)))
+        moved = designs + generator.choice([-1, 1], size=designs.shape)
+        inside = (moved >= 0) & (moved < space.choices)
+        reachable = inside & space.allowed[np.arange(knobs), np.clip(moved, 0, space.choices - 1)]
+        small = reachable & (generator.random(designs.shape) < self.step)
+        return np.where(hit, np.where(small, moved, space.sample(generator, batch)), designs)
+
+
+def ranking(problem: DesignProblem, metrics: Values) -> NDArray[np.int64]:
+    """Row numbers of metrics from best to worst: by excess over the constraints, then by score, shape (batch,)."""
+    excess = np.maximum(usage(problem, metrics) - 1.0 - TOLERANCE, 0.0).sum(-1)
+    return np.lexsort((-score(problem, metrics), excess))
+
+
+def _stale(designs: Designs, known: set[bytes]) -> NDArray[np.bool_]:
+    """Which designs are known or repeat an earlier row, shape (batch,)."""
+    keys = [row.tobytes() for row in designs]
+    return np.array([key in known or key in keys[:i] for i, key in enumerate(keys)])
+
+
+def _repaired(problem: DesignProblem, designs: Designs) -> Designs:
+    return project(problem.separable, designs) if problem.constraints else designs

@@ -1,0 +1,224 @@
+"""Any Stable-Baselines3 algorithm as an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from codesign_gym.agents.interface import Task
+from codesign_gym.agents.recorder import BudgetSpent, Recorder
+from codesign_gym.agents.sb3 import snapshot
+from codesign_gym.agents.sb3.noise import DecayingNoise
+from codesign_gym.agents.sb3.trees import restore
+from codesign_gym.agents.sb3.vec_env import CodesignVecEnv
+from codesign_gym.catalog import attribute
+from codesign_gym.envs.core.construct import ConstructCore
+from codesign_gym.envs.core.space import Designs
+from codesign_gym.envs.core.views import CodesignVectorEnv
+from codesign_gym.errors import BadConfig
+
+CHECKPOINT = "learner"
+
+#: Which views of actions each algorithm takes (the libraries' documentation of their action spaces).
+ACTIONS: dict[str, tuple[str, ...]] = {
+    "PPO": ("discrete", "multidiscrete", "box"),
+    "A2C": ("discrete", "multidiscrete", "box"),
+    "MaskablePPO": ("discrete", "multidiscrete"),
+    "DQN": ("discrete",),
+    "DDPG": ("box",),
+    "TD3": ("box",),
+    "SAC": ("box",),
+}
+FOREVER = 2**31  # time steps; the recorder's limits end a run
+
+
+@dataclass(frozen=True)
+class Sb3Agent:
+    """Learns in the task's environment with an algorithm of Stable-Baselines3 or its contrib package.
+
+    Attributes:
+        algorithm: ``"stable_baselines3:PPO"``.
+        actions: how choices are expressed: ``discrete``, ``multidiscrete`` or ``box``.
+        environments: how many run in step.
+        settings: arguments of the algorithm, as its documentation names them. ``n_steps`` (on-policy)
+            and ``learning_starts`` (off-policy) are counted in episodes, whose length is the
+            network's, and an on-policy ``batch_size`` is a share of the rollout.
+        learning_rate: at the start.
+        learning_rate_end: share of it that is left when the evaluations are spent.
+        normalize: whether observations and rewards are scaled by their running statistics.
+        noise: ``start`` and ``decay`` of exploration noise for algorithms that take it.
+        replay_buffer: ``"module:attribute"`` of a replay buffer class.
+        greedy: whether the design of the mean policy is scored, too, after every rollout.
+    """
+
+    algorithm: str
+    actions: str = "discrete"
+    environments: int = 10
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    learning_rate: float = 1e-3
+    learning_rate_end: float = 1.0
+    normalize: bool = True
+    noise: Mapping[str, float] | None = None
+    replay_buffer: str | None = None
+    greedy: bool = True
+
+    def run(self, task: Task) -> None:
+        """Learn until the recorder's limits are reached; goes on from a checkpoint if there is one."""
+        torch.set_num_threads(1)
+        task = task.with_actions(self.actions)
+        model = self._model(task.core, task.recorder, task.seed)
+        model.set_logger(Logger(None, [_Forward(task)]))
+        callback = _EveryRollout(task, self)
+        saved = task.checkpoints.read(CHECKPOINT) if task.checkpoints else None
+        if saved is not None:
+            snapshot.put(model, *saved)
+            task.recorder.proposals = int(saved[1]["proposals"])
+        try:
+            model.learn(FOREVER, callback=callback, reset_num_timesteps=saved is None)
+        except BudgetSpent:
+            if task.checkpoints:
+                callback.save()
+            raise
+
+    def designs(self, core: ConstructCore, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> Designs:
+        """The design that a trained policy builds in an environment, shape (1, knobs).
+
+        Args:
+            core: the environment; it may be of another network or device than the policy was trained
+                on, as long as its observations have the same shape.
+            arrays: the arrays of a checkpoint of this agent.
+            state: its JSON.
+
+        Raises:
+            BadConfig: if the policy does not fit the environment's observations or choices.
+        """
+        model = self._model(core.with_actions(self.actions), None, 0)
+        tree = restore(state["learner"], arrays)
+        if tree["last_obs"].shape[1:] != model.observation_space.shape:
+            raise BadConfig(
+                f"the policy sees observations of shape {tree['last_obs'].shape[1:]}, this environment gives "
+                f"{model.observation_space.shape}: constraints, bitwidths and observation must be alike"
+            )
+        snapshot.put_policy(model, tree)
+        return greedy_designs(model)
+
+    def _model(self, core: ConstructCore, recorder: Recorder | None, seed: int) -> BaseAlgorithm:
+        """The algorithm over a fresh environment."""
+        algorithm = attribute(self.algorithm)
+        knobs = len(core.problem.space)
+        env: VecEnv = CodesignVecEnv(CodesignVectorEnv(core, self.environments, AutoresetMode.SAME_STEP))
+        _check_actions(algorithm, self.actions)
+        settings = dict(self.settings)
+        if self.normalize:
+            env = VecNormalize(env, gamma=settings.get("gamma", 0.99))
+        for name, unit in (("n_steps", knobs), ("learning_starts", knobs * self.environments)):
+            if name in settings:
+                settings[name] = max(1, round(settings[name] * unit))
+        if 0 < settings.get("batch_size", 0) <= 1:
+            rollout = settings["n_steps"] * self.environments
+            settings["batch_size"] = -(-rollout // round(1 / settings["batch_size"]))
+        if self.noise is not None:
+            settings["action_noise"] = DecayingNoise(
+                self.noise["start"], self.noise["decay"], lambda: recorder.proposals if recorder else 0
+            )
+        if self.replay_buffer is not None:
+            settings["replay_buffer_class"] = attribute(self.replay_buffer)
+        try:
+            model: BaseAlgorithm = algorithm(
+                "MlpPolicy", env, learning_rate=self._schedule(recorder), seed=seed, device="cpu", **settings
+            )
+        except TypeError as error:
+            raise BadConfig(f"{self.algorithm}: settings: {error}") from error
+        return model
+
+    def _schedule(self, recorder: Recorder | None) -> Any:
+        """Linear in what is left of the evaluations or proposals, whichever is less; SB3's own counts steps."""
+
+        def rate(_: float) -> float:
+            if recorder is None:
+                return self.learning_rate
+            spent = max(
+                recorder.evaluations / recorder.limits.evaluations, recorder.proposals / recorder.limits.proposals
+            )
+            return self.learning_rate * (1.0 - (1.0 - self.learning_rate_end) * min(spent, 1.0))
+
+        return rate
+
+
+def greedy_designs(model: BaseAlgorithm) -> Designs:
+    """The design of the policy's preferred choices, shape (1, knobs); evaluates it."""
+    assert model.env is not None
+    inner = model.env.unwrapped
+    assert isinstance(inner, CodesignVecEnv)
+    core = inner.env.core
+    state = core.initial([np.random.default_rng(0)], None)
+    masked = "action_masks" in model.predict.__code__.co_varnames
+    while not core.terminal(state).all():
+        seen: Any = core.observation(state)
+        seen = model.env.normalize_obs(seen) if isinstance(model.env, VecNormalize) else seen
+        masks: dict[str, Any] = {"action_masks": core.action_mask(state)} if masked else {}
+        actions, _ = model.predict(seen, deterministic=True, **masks)
+        state = core.transition(state, actions)
+    return np.asarray(state.design)
+
+
+def _check_actions(algorithm: type[BaseAlgorithm], view: str) -> None:
+    """One line where an algorithm cannot take a view of actions; one that we do not know decides for itself."""
+    accepted = ACTIONS.get(algorithm.__name__, (view,))
+    if view not in accepted:
+        raise BadConfig(f"{algorithm.__name__} cannot take {view!r} actions; accepted: {', '.join(accepted)}")
+
+
+class _EveryRollout(BaseCallback):
+    """Before each rollout: keep a checkpoint, and score the mean policy."""
+
+    def __init__(self, task: Task, agent: Sb3Agent) -> None:
+        super().__init__()
+        self.task, self.agent = task, agent
+        self._saved_at = -1
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        episode = len(self.task.core.problem.space) * self.agent.environments
+        if self._saved_at >= 0 and self.num_timesteps - self._saved_at < episode:
+            return  # off-policy rollouts are a few steps long
+        if self._saved_at >= 0 and self.agent.greedy and self._has_learned():
+            greedy_designs(self.model)
+        self.save()
+
+    def save(self) -> None:
+        """Keep the learner's whole state."""
+        self._saved_at = self.num_timesteps
+        if self.task.checkpoints:
+            arrays, state = snapshot.take(self.model)
+            state["proposals"] = self.task.recorder.proposals
+            self.task.checkpoints.save(CHECKPOINT, arrays, state)
+
+    def _has_learned(self) -> bool:
+        model = self.model
+        return not isinstance(model, OffPolicyAlgorithm) or model.num_timesteps > model.learning_starts
+
+
+class _Forward(KVWriter):
+    """Hands the algorithm's own scalars to the task's log."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        self.task.log({k: float(v) for k, v in key_values.items() if isinstance(v, int | float | np.number)})
+
+    def close(self) -> None:
+        """Nothing is open."""

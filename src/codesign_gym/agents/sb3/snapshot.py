@@ -1,0 +1,118 @@
+"""Everything a learner needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecNormalize
+
+from codesign_gym.agents.sb3.trees import flatten, restore
+from codesign_gym.agents.sb3.vec_env import CodesignVecEnv
+from codesign_gym.envs.core.construct import ConstructState
+
+COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls")
+
+
+def take(model: BaseAlgorithm) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The learner's state as arrays and JSON; the inverse of :func:`put`."""
+    arrays: dict[str, np.ndarray] = {}
+    env = _inner(model)
+    state, generators = env.env.snapshot()
+    tree = {
+        "parameters": model.get_parameters(),
+        "variables": {name: getattr(model, name).data for name in _variables(model)},
+        "normalization": normalization(model),
+        "counters": {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)},
+        "last_obs": model._last_obs,
+        "last_original_obs": model._last_original_obs,
+        "last_episode_starts": model._last_episode_starts,
+        "environment": {field.name: getattr(state, field.name) for field in fields(state)},
+        "generators": generators,
+        "random": _random_state(model),
+        "replay": _replay(model),
+    }
+    return arrays, {"learner": flatten(tree, "learner", arrays)}
+
+
+def put(model: BaseAlgorithm, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
+    """Bring a freshly made learner to a saved state."""
+    tree = restore(state["learner"], arrays)
+    put_policy(model, tree)
+    for name, value in tree["counters"].items():
+        setattr(model, name, value)
+    model._last_obs = tree["last_obs"]
+    model._last_original_obs = tree["last_original_obs"]
+    model._last_episode_starts = tree["last_episode_starts"]
+    _inner(model).env.restore(ConstructState(**tree["environment"]), tree["generators"])
+    torch.set_rng_state(tree["random"]["torch"])
+    name, keys, position, has_gauss, gauss = tree["random"]["numpy"]
+    np.random.set_state((name, keys, position, has_gauss, gauss))  # noqa: NPY002  (the generator SB3 draws from)
+    model.action_space.np_random.bit_generator.state = tree["random"]["actions"]
+    if tree["replay"] and isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
+        for name, value in tree["replay"].items():
+            setattr(model.replay_buffer, name, value)
+
+
+def put_policy(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
+    """Set only what acting needs: parameters and normalisation statistics."""
+    model.set_parameters(tree["parameters"], device="cpu")
+    for name, value in tree["variables"].items():
+        getattr(model, name).data = value
+    if isinstance(model.env, VecNormalize) and tree["normalization"]:
+        for name in ("obs_rms", "ret_rms"):
+            saved = tree["normalization"][name]
+            statistics = RunningMeanStd(shape=saved["mean"].shape)
+            statistics.mean, statistics.var, statistics.count = saved["mean"], saved["var"], saved["count"]
+            setattr(model.env, name, statistics)
+        returns = tree["normalization"]["returns"]
+        if len(returns) == model.env.num_envs:
+            model.env.returns = returns
+
+
+def normalization(model: BaseAlgorithm) -> dict[str, Any]:
+    """The statistics that observations and rewards are scaled by; empty without normalisation."""
+    env = model.env
+    if not isinstance(env, VecNormalize):
+        return {}
+    statistics = {
+        name: {"mean": np.asarray(rms.mean), "var": np.asarray(rms.var), "count": float(rms.count)}
+        for name, rms in (("obs_rms", env.obs_rms), ("ret_rms", env.ret_rms))
+        if isinstance(rms, RunningMeanStd)
+    }
+    return {**statistics, "returns": env.returns}
+
+
+def _inner(model: BaseAlgorithm) -> CodesignVecEnv:
+    assert model.env is not None
+    inner = model.env.unwrapped
+    assert isinstance(inner, CodesignVecEnv)
+    return inner
+
+
+def _variables(model: BaseAlgorithm) -> list[str]:
+    """Trained tensors outside any module, such as SAC's entropy coefficient."""
+    return [name for name in model._get_torch_save_params()[1] if hasattr(getattr(model, name), "data")]
+
+
+def _random_state(model: BaseAlgorithm) -> dict[str, Any]:
+    return {
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state(),  # noqa: NPY002
+        "actions": dict(model.action_space.np_random.bit_generator.state),
+    }
+
+
+def _replay(model: BaseAlgorithm) -> dict[str, Any]:
+    """The filled part of a replay buffer would do, but whole arrays keep positions simple."""
+    buffer = getattr(model, "replay_buffer", None)
+    if buffer is None:
+        return {}
+    names = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts", "pos", "full", "_length")
+    return {name: getattr(buffer, name) for name in names if hasattr(buffer, name)}
