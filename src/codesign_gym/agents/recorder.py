@@ -95,6 +95,15 @@ class Recorder:
         return self.problem.separable
 
     @property
+    def measured(self) -> bool:
+        """The problem's."""
+        return self.problem.measured
+
+    def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
+        """The problem's; nothing is counted, since no search sees it."""
+        return self.problem.claim(design)
+
+    @property
     def evaluations(self) -> int:
         """Distinct designs scored."""
         return len(self.designs)

@@ -15,7 +15,7 @@ from codesign_gym.errors import Infeasible
 
 __all__ = ["Cuts", "Milp", "solve"]
 
-#: Relative; below the error of any prediction of a real loss. Exact next best solutions took four times as long.
+#: Relative; below the error of any prediction of a real loss. Exact next best solutions took three times as long.
 FURTHER_GAP = 1e-3
 
 

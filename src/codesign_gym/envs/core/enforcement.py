@@ -114,40 +114,45 @@ def project(separable: Separable, designs: Designs) -> Designs:
 
     Knobs are visited from the last to the first, again and again; each visit moves the knob by one
     choice in the direction that uses less (for a budget on cost: one bit fewer), until every
-    constraint is met or nothing moves any more.
+    constraint is met or nothing moves any more. Constraints are seen to one after another, so that
+    of two that pull in opposite directions the last one is met.
 
     Args:
         separable: the tables.
         designs: shape (batch, knobs).
     """
     designs = designs.copy()
-    direction = _cheaper(separable)
+    for constraint in range(len(separable.usage)):
+        _lower(separable, designs, constraint)
+    return designs
+
+
+def _lower(separable: Separable, designs: Designs, constraint: int) -> None:
+    """Repair designs, in place, as far as one constraint is concerned."""
+    direction = _cheaper(separable, constraint)
     end = uniform_designs(separable)[0 if direction < 0 else -1]
-    totals = separable.totals(designs)[:, 1:]
-    failing = np.flatnonzero(~within(totals))
+    usage = separable.columns[1 + constraint]
+    totals = separable.totals(designs)[:, 1 + constraint]
+    failing = np.flatnonzero(totals > 1 + TOLERANCE)
     while len(failing) and (designs[failing] != end).any():
         for knob in reversed(range(designs.shape[1])):
             movable = failing[designs[failing, knob] != end[knob]]
             group = knob // separable.slots
-            totals[movable] -= _group_usage(separable, designs[movable], group)
+            totals[movable] -= usage[group, _group_joint(separable, designs[movable], group)]
             designs[movable, knob] += direction
-            totals[movable] += _group_usage(separable, designs[movable], group)
-            failing = failing[~within(totals[failing])]
+            totals[movable] += usage[group, _group_joint(separable, designs[movable], group)]
+            failing = failing[totals[failing] > 1 + TOLERANCE]
             if not len(failing):
                 break
-    return designs
 
 
-def _group_usage(separable: Separable, designs: Designs, group: int) -> Table:
-    """What one group uses in each design, shape (batch, constraints)."""
+def _group_joint(separable: Separable, designs: Designs, group: int) -> NDArray[np.int64]:
+    """One group's joint choice in each design, shape (batch,)."""
     part = designs[:, group * separable.slots : (group + 1) * separable.slots]
-    joint = part @ (separable.choices ** np.arange(separable.slots)[::-1])
-    return separable.columns[1:, group, joint].T
+    return np.asarray(part @ (separable.choices ** np.arange(separable.slots)[::-1]))
 
 
-def _cheaper(separable: Separable) -> int:
-    """-1 where lower choices use less of the first constraint, else +1."""
-    if not len(separable.usage):
-        return -1
-    ends = separable.totals(uniform_designs(separable)[[0, -1]])[:, 1]
+def _cheaper(separable: Separable, constraint: int) -> int:
+    """-1 where lower choices use less of a constraint, else +1."""
+    ends = separable.totals(uniform_designs(separable)[[0, -1]])[:, 1 + constraint]
     return -1 if ends[0] <= ends[1] else 1

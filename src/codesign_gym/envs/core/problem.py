@@ -91,6 +91,15 @@ class DesignProblem(Protocol):
         """Tables whose sums predict the objective's loss and the constraints' usage."""
         ...
 
+    @property
+    def measured(self) -> bool:
+        """Whether :meth:`evaluate` measures something for real, which the ledger counts apart."""
+        ...
+
+    def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
+        """Figures of a final design of shape (knobs,), from data that the search never saw; may be empty."""
+        ...
+
     def evaluate(self, designs: Designs) -> Values:
         """Score designs of shape (batch, knobs); returns metrics of shape (batch, metrics)."""
         ...

@@ -6,7 +6,7 @@ one vector environment of n agree bit by bit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -21,21 +21,50 @@ from codesign_gym.errors import BadConfig
 
 Infos = dict[str, Any]
 
+#: A core, or a function that makes it, which is what is pickled then; a core with torch modules needs one.
+CoreOrRecipe = Core[Any] | Callable[[], Core[Any]]
 
-class CodesignEnv(gym.Env[Any, Any]):
-    """A core as a single Gymnasium environment."""
+
+class _Pickled:
+    """Leaves out of a pickle a core that can be made again."""
+
+    core: Core[Any]
+    _recipe: Callable[[], Core[Any]] | None
+
+    def _set_core(self, core: CoreOrRecipe) -> Core[Any]:
+        self._recipe = core if callable(core) else None
+        self.core = core() if callable(core) else core
+        return self.core
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        if self._recipe is not None:
+            del state["core"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self._recipe is not None:
+            self.core = self._recipe()
+
+
+class CodesignEnv(_Pickled, gym.Env[Any, Any]):
+    """A core as a single Gymnasium environment.
+
+    It can be pickled in the middle of an episode and goes on bit by bit.
+    """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012  (Gymnasium's own form)
 
-    def __init__(self, core: Core[Any], render_mode: str | None = None) -> None:
+    def __init__(self, core: CoreOrRecipe, render_mode: str | None = None) -> None:
         """Wrap a core.
 
         Args:
-            core: the environment's functions.
+            core: the environment's functions, or a function that makes them.
             render_mode: None or ``"rgb_array"``.
         """
         _check_render_mode(render_mode)
-        self.core = core
+        core = self._set_core(core)
         self.render_mode = render_mode
         self.observation_space = core.observation_space
         self.action_space = core.action_space
@@ -68,19 +97,19 @@ class CodesignEnv(gym.Env[Any, Any]):
         return self.core.render(self._state) if self.render_mode == "rgb_array" else None
 
 
-class CodesignVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
+class CodesignVectorEnv(_Pickled, gym.vector.VectorEnv[Any, Any, Any]):
     """A core as a native vector environment, in any of Gymnasium's autoreset modes.
 
     Infos are arrays over environments (with Gymnasium's ``_name`` masks where only some have a
     value). In SAME_STEP mode ``final_obs`` and ``final_info`` hold the last observations and infos of
-    the episodes that ended.
+    the episodes that ended. It can be pickled like the single environment.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
 
     def __init__(
         self,
-        core: Core[Any],
+        core: CoreOrRecipe,
         num_envs: int = 1,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
@@ -88,7 +117,7 @@ class CodesignVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """Wrap a core.
 
         Args:
-            core: the environment's functions.
+            core: the environment's functions, or a function that makes them.
             num_envs: how many environments run in step.
             autoreset_mode: one of Gymnasium's.
             render_mode: None or ``"rgb_array"``.
@@ -96,7 +125,7 @@ class CodesignVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         _check_render_mode(render_mode)
         if num_envs < 1:
             raise BadConfig(f"num_envs is {num_envs}; at least 1 is needed")
-        self.core = core
+        core = self._set_core(core)
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from codesign_gym.envs.core.views import CodesignEnv, CodesignVectorEnv
 from codesign_gym.envs.mixed_precision.factory import Options, build
+from codesign_gym.records import parse
 
 
 class MixedPrecisionEnv(CodesignEnv):
@@ -102,7 +104,7 @@ class MixedPrecisionEnv(CodesignEnv):
 
     def __init__(self, render_mode: str | None = None, **options: Any) -> None:
         """Build the environment from options; see the class."""
-        super().__init__(build(Options(**options)), render_mode)
+        super().__init__(partial(build, _read(options)), render_mode)
 
 
 class MixedPrecisionVectorEnv(CodesignVectorEnv):
@@ -116,4 +118,8 @@ class MixedPrecisionVectorEnv(CodesignVectorEnv):
         **options: Any,
     ) -> None:
         """Build ``num_envs`` environments that step together."""
-        super().__init__(build(Options(**options)), num_envs, autoreset_mode, render_mode)
+        super().__init__(partial(build, _read(options)), num_envs, autoreset_mode, render_mode)
+
+
+def _read(options: dict[str, Any]) -> Options:
+    return parse(Options, options, "codesign/MixedPrecision-v0")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from codesign_gym.catalog import attribute
 from codesign_gym.envs.core.actions import view
@@ -16,8 +17,9 @@ from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
 from codesign_gym.envs.core.problem import Constraint, Objective
 from codesign_gym.envs.mixed_precision import goal
 from codesign_gym.envs.mixed_precision.observers import OBSERVERS
-from codesign_gym.envs.mixed_precision.problem import MixedPrecisionProblem, Scorer
+from codesign_gym.envs.mixed_precision.problem import Judge, MixedPrecisionProblem, Scorer
 from codesign_gym.errors import BadConfig, UnknownName
+from codesign_gym.records import Record
 from codesign_gym.simulators.hardware import cells
 from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.networks.layers import Network
@@ -28,8 +30,7 @@ REWARDS = {"terminal": TerminalReward, "dense": DenseReward}
 ACCURACY_WEIGHT = 10.0
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Record):
     """What can be chosen of a mixed-precision environment; every field is plain data.
 
     Attributes:
@@ -66,9 +67,9 @@ class Options:
     reward: str = "terminal"
     observation: str = "haq"
     action: str = "discrete"
-    fine_tune: int = 0
-    samples: int = 48
-    seed: int = 0
+    fine_tune: int = Field(default=0, ge=0)
+    samples: int = Field(default=48, ge=2)  # the ends of the range at least
+    seed: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,14 @@ class Score:
         network: the layers with weights.
         scorer: the score itself.
         sensitivities: predicted loss of every knob at every bitwidth, (layers, 2, bitwidths).
+        judge: what may be claimed of a design.
         sample: bitwidths (samples, layers, 2) and accuracies (samples,) that were measured beforehand.
     """
 
     network: Network
     scorer: Scorer
     sensitivities: NDArray[np.float64]
+    judge: Judge | None = None
     sample: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
 
 
@@ -134,6 +137,7 @@ def mixed_precision_problem(options: Options) -> MixedPrecisionProblem:
         objective=objective,
         constraints=constraints,
         loss_limit=loss_limit,
+        judge=score.judge,
     )
 
 
@@ -143,6 +147,7 @@ def _goal(
     """Objective, constraints, and the predicted loss that stands for a floor."""
     highest = np.full((1, len(score.network), 2), bit_values[-1])
     reference = float(score.scorer.score(highest)[0])
+    metric = goal.cost_metric(options.minimize)
     if options.floor is None:
         found = goal.limits(options.budget or {}, full)
         weight = ACCURACY_WEIGHT if score.scorer.metric_name == "accuracy" else -1.0
@@ -156,7 +161,6 @@ def _goal(
         )
     if not 0 < options.floor <= 100:
         raise BadConfig(f"floor is {options.floor!r}; accepted: percentage points in (0, 100]")
-    metric = goal.cost_metric(options.minimize)
     if metric not in full:
         raise BadConfig(f"minimize {options.minimize!r}: this device's model has no source for {metric}")
     floor = Constraint("accuracy", reference - options.floor / 100, reference)
@@ -182,26 +186,26 @@ def _loss_limit(score: Score, bit_values: tuple[int, ...], floor: float) -> floa
 def _measured(options: Options, bit_values: tuple[int, ...]) -> Score:
     from codesign_gym.simulators.accuracy.scorers import MeasuredAccuracy
 
-    network, quantized, rises = _sensitive(options, bit_values)
+    network, quantized, rises, judge = _sensitive(options, bit_values)
     sample = _sample(options, quantized, bit_values) if options.floor is not None else None
-    return Score(network, MeasuredAccuracy(quantized), rises, sample)
+    return Score(network, MeasuredAccuracy(quantized), rises, judge, sample)
 
 
 def _surrogate(options: Options, bit_values: tuple[int, ...]) -> Score:
     from codesign_gym.simulators.accuracy.scorers import PredictedAccuracy
     from codesign_gym.simulators.accuracy.surrogate import Surrogate
 
-    network, quantized, rises = _sensitive(options, bit_values)
+    network, quantized, rises, judge = _sensitive(options, bit_values)
     bits, accuracy = _sample(options, quantized, bit_values)
     surrogate = Surrogate.fit(bits, accuracy, rises, bit_values, options.seed)
-    return Score(network, PredictedAccuracy(surrogate), rises, (bits, accuracy))
+    return Score(network, PredictedAccuracy(surrogate), rises, judge, (bits, accuracy))
 
 
 def _sensitivity(options: Options, bit_values: tuple[int, ...]) -> Score:
     from codesign_gym.simulators.accuracy.scorers import AdditiveLoss
 
-    network, _, rises = _sensitive(options, bit_values)
-    return Score(network, AdditiveLoss(rises, bit_values[0]), rises)
+    network, _, rises, judge = _sensitive(options, bit_values)
+    return Score(network, AdditiveLoss(rises, bit_values[0]), rises, judge)
 
 
 def _tabular(options: Options, bit_values: tuple[int, ...]) -> Score:
@@ -230,17 +234,17 @@ def quantized_network(options: Options) -> Any:
     from codesign_gym.simulators.accuracy.quantized import Quantization, QuantizedNetwork
     from codesign_gym.simulators.accuracy.trained import load
 
-    if options.fine_tune < 0:
-        raise BadConfig(f"fine_tune is {options.fine_tune}; accepted: a number of steps, 0 for none")
     tuning = FineTune(steps=options.fine_tune) if options.fine_tune else None
     return QuantizedNetwork(load(options.network, options.data), Quantization(fine_tune=tuning), Memo.default())
 
 
-def _sensitive(options: Options, bit_values: tuple[int, ...]) -> tuple[Network, Any, NDArray[np.float64]]:
+def _sensitive(options: Options, bit_values: tuple[int, ...]) -> tuple[Network, Any, NDArray[np.float64], Judge]:
+    from codesign_gym.simulators.accuracy.claims import TestAccuracy
     from codesign_gym.simulators.accuracy.sensitivity import sensitivities
 
     quantized = quantized_network(options)
-    return quantized.trained.network.weighted(), quantized, sensitivities(quantized, bit_values)
+    rises = sensitivities(quantized, bit_values)
+    return quantized.trained.network.weighted(), quantized, rises, TestAccuracy(quantized, bit_values[-1])
 
 
 def _sample(

@@ -35,6 +35,14 @@ class Scorer(Protocol):
         ...
 
 
+class Judge(Protocol):
+    """Says what may be claimed of a finished design, on data that the search never saw."""
+
+    def claim(self, bits: NDArray[np.int64]) -> dict[str, float]:
+        """Named figures of a design of shape (layers, 2)."""
+        ...
+
+
 @dataclass(frozen=True)
 class MixedPrecisionProblem:
     """Choose bitwidths for every layer with weights.
@@ -53,6 +61,7 @@ class MixedPrecisionProblem:
         objective: what to improve: the scorer's metric, or a cost.
         constraints: budgets on costs, or a floor on the scorer's metric.
         loss_limit: the predicted loss that is taken to meet the scorer's floor; None without a floor.
+        judge: what may be claimed of a design; None where nothing is measured.
     """
 
     network: Network
@@ -64,6 +73,7 @@ class MixedPrecisionProblem:
     objective: Objective
     constraints: tuple[Constraint, ...]
     loss_limit: float | None = None
+    judge: Judge | None = None
 
     @cached_property
     def space(self) -> DesignSpace:
@@ -113,6 +123,15 @@ class MixedPrecisionProblem:
         layers = np.arange(len(self.network))
         costs = [table[layers, weight, activation].sum(-1) for table in self.costs.values()]
         return np.stack([self.scorer.score(self.bits(designs)), *costs], axis=-1)
+
+    @property
+    def measured(self) -> bool:
+        """Whether scores come from running the network."""
+        return self.scorer.measured
+
+    def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
+        """Figures of a final design of shape (knobs,) that the search did not see; empty where nothing is measured."""
+        return self.judge.claim(self.bits(design[None])[0]) if self.judge else {}
 
     def uniform(self, bits: int) -> Designs:
         """The design with one bitwidth everywhere but in the pinned layers, shape (1, knobs)."""

@@ -1,0 +1,46 @@
+"""What may be claimed of a design: its accuracy on test images, beside that of the highest bitwidth."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_gym.simulators.accuracy.bootstrap import paired_difference
+from codesign_gym.simulators.accuracy.quantized import QuantizedNetwork
+
+
+@dataclass(frozen=True, eq=False)
+class TestAccuracy:
+    """Measures designs on the test split, which neither rewards nor selection ever see.
+
+    Attributes:
+        quantized: the network.
+        reference_bits: the bitwidth everywhere that designs are compared with.
+    """
+
+    __test__ = False  # not a test case, in spite of its name
+
+    quantized: QuantizedNetwork
+    reference_bits: int
+
+    def claim(self, bits: NDArray[np.int64], seed: int = 0) -> dict[str, float]:
+        """Test accuracy, and its change against the reference with a paired 95 % bootstrap interval.
+
+        Args:
+            bits: shape (layers, 2).
+            seed: of the bootstrap.
+        """
+        reference = np.full_like(bits, self.reference_bits)
+        design, base = self.quantized.correct(np.stack([bits, reference]), "test")
+        interval = asdict(paired_difference(design, base, np.random.default_rng(seed)))
+        return {
+            "test_accuracy": float(design.mean()),
+            "test_accuracy_reference": float(base.mean()),
+            "test_change_points": interval["difference"],
+            "test_change_low_points": interval["low"],
+            "test_change_high_points": interval["high"],
+            "test_images": float(len(design)),
+            "search_accuracy": float(self.quantized.accuracy(bits)),
+        }

@@ -1,0 +1,85 @@
+"""Everything that has an id, listed and described."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from codesign_gym.agents import interface
+from codesign_gym.catalog import Catalog
+from codesign_gym.envs.registration import ENVIRONMENTS, plugged_in
+from codesign_gym.errors import CodesignError, UnknownName
+from codesign_gym.records import read_yaml
+from codesign_gym.simulators.hardware import device as devices
+from codesign_gym.simulators.networks import CATALOG as NETWORKS
+from codesign_gym.training.studies import STUDIES
+
+FILES: dict[str, Catalog] = {"devices": devices.CATALOG, "networks": NETWORKS, "agents": interface.CATALOG}
+
+
+def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
+    """Kind to its ids with one line each.
+
+    Raises:
+        UnknownName: for a kind that does not exist.
+    """
+    kinds = {name: [(i, _title(catalog, i)) for i in catalog.names()] for name, catalog in FILES.items()}
+    kinds["envs"] = [(name, _first_line(name)) for name in ENVIRONMENTS] + [
+        (name, f"plug-in, {module}") for name, module in plugged_in().items()
+    ]
+    kinds["studies"] = [(name, title) for name, (title, _) in STUDIES.items()]
+    if kind is not None and kind not in kinds:
+        raise UnknownName("kind", kind, kinds)
+    return kinds if kind is None else {kind: kinds[kind]}
+
+
+def describe(name: str) -> str:
+    """What is behind an id: its file, and for a network its layers.
+
+    Raises:
+        UnknownName: with the nearest id of any kind.
+    """
+    if name in ENVIRONMENTS:
+        return str(gym.spec(name)) + "\n\n" + _docstring(name)
+    if name in STUDIES:
+        return f"{name}: {STUDIES[name][0]}\nrun: codesign-gym study {name}"
+    for kind, catalog in FILES.items():
+        if name in catalog.names() or Path(name).is_file():
+            try:
+                found = catalog.locate(name)
+            except CodesignError:
+                continue
+            text = found.read_text(encoding="utf-8") if isinstance(found, Path) else repr(found)
+            return f"{kind.removesuffix('s')} {name}\n\n{text}" + (_layers(name) if kind == "networks" else "")
+    known = [i for catalog in FILES.values() for i in catalog.names()]
+    raise UnknownName("id", name, [*known, *ENVIRONMENTS, *STUDIES])
+
+
+def _layers(name: str) -> str:
+    from codesign_gym.simulators.networks import load
+
+    network = load(name)
+    table = network.weighted()
+    lines = [
+        f"{n:40s} {int(m):>14,d} MACs {int(p):>12,d} parameters"
+        for n, m, p in zip(table.layer_names, table.macs, table.parameters, strict=True)
+    ]
+    total = f"{'total':40s} {int(network.macs.sum()):>14,d} MACs {int(network.parameters.sum()):>12,d} parameters"
+    return "\n" + "\n".join([*lines, total])
+
+
+def _title(catalog: Catalog, name: str) -> str:
+    found: Any = catalog.locate(name)
+    return str(read_yaml(found).get("title", "")) if isinstance(found, Path) else getattr(found, "title", "plug-in")
+
+
+def _first_line(env: str) -> str:
+    return _docstring(env).strip().splitlines()[0]
+
+
+def _docstring(env: str) -> str:
+    from codesign_gym.catalog import attribute
+
+    return attribute(ENVIRONMENTS[env][0]).__doc__ or ""

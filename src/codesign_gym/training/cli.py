@@ -1,0 +1,280 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.markup import escape
+
+from codesign_gym import __version__
+from codesign_gym.errors import BadConfig, CodesignError
+from codesign_gym.training import catalogue, tables
+from codesign_gym.training.config import DEFAULT_ENVIRONMENT, RunConfig, configure
+from codesign_gym.training.folder import RunFolder
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Agents that design a network's precision and the hardware that runs it.",
+)
+console = Console(width=None if sys.stdout.isatty() else 140)
+errors = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Network = Annotated[str | None, typer.Option(help="Id, YAML file, or package.module:build.")]
+Device = Annotated[str | None, typer.Option(help="Id or YAML file.")]
+Data = Annotated[str | None, typer.Option(help="package.module:loaders of the network's images.")]
+Budget = Annotated[
+    list[str] | None,
+    typer.Option(help="latency=0.6 (share of the highest bitwidth's), latency=5us, size=20kB; may repeat."),
+]
+Option = Annotated[list[str] | None, typer.Option(help="Another environment option, name=value; may repeat.")]
+
+
+@app.callback()
+def _global(
+    debug: Annotated[bool, typer.Option(help="Show a traceback for errors.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    agent: Annotated[str, typer.Option(help="Id or YAML file.")] = "ppo",
+    env: Annotated[str, typer.Option(help="Id; module:ns/Name-v0 imports a module first.")] = DEFAULT_ENVIRONMENT,
+    network: Network = None,
+    device: Device = None,
+    data: Data = None,
+    budget: Budget = None,
+    floor: Annotated[float | None, typer.Option(help="Accuracy points that may be lost; a cost is minimised.")] = None,
+    evaluations: Annotated[int, typer.Option(help="Distinct designs to score.")] = 200,
+    proposals: Annotated[int | None, typer.Option(help="Designs to propose, repeats included; default 4 each.")] = None,
+    seed: int = 0,
+    option: Option = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder; goes on there if it was interrupted.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run as it was configured.")] = None,
+    json_: Json = False,
+) -> None:
+    """Train an agent (or run a search baseline) on an environment."""
+    from codesign_gym.training import run as running
+
+    if resume is not None:
+        config, path = RunFolder(resume).config(), resume
+    else:
+        options = _options(network, device, data, budget, floor, option)
+        config = configure(env, options, agent, evaluations, proposals, seed)
+        path = run or running.default_path(config)
+    result = _interruptible(config, path)
+    if json_:
+        console.print_json(json.dumps(result))
+        return
+    _print_result(f"{config.agent}, {result['ledger']['simulator_evaluations']} evaluations", result)
+    console.print(f"run folder: {path} (plots/, tensorboard/, evaluations.csv, result.json)", highlight=False)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A finished run folder.")],
+    network: Network = None,
+    device: Device = None,
+    data: Data = None,
+    budget: Budget = None,
+    option: Option = None,
+    json_: Json = False,
+) -> None:
+    """Measure a run's design, or its policy on a device, network or budget it was not trained for."""
+    from codesign_gym.training.evaluate import evaluate as evaluate_run
+
+    result = evaluate_run(RunFolder(run), _options(network, device, data, budget, None, option))
+    if json_:
+        console.print_json(json.dumps(result))
+        return
+    within = "within" if result["feasible"] else "OUTSIDE"
+    _print_result(f"{result['source']} of {run}, {within} its limits", result)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Finished run folders of one problem.")],
+    out: Annotated[Path, typer.Option(help="Where the plots go.")] = Path("runs/comparison"),
+    json_: Json = False,
+) -> None:
+    """Compare runs: a table over agents, a Pareto plot, learning curves."""
+    from codesign_gym.training.compare import compare as compare_runs
+
+    rows = compare_runs(runs, out)
+    if json_:
+        console.print_json(json.dumps(rows))
+        return
+    _print_comparison(rows)
+    console.print(f"plots: {out}", highlight=False)
+
+
+@app.command()
+def cost(
+    network: Annotated[str, typer.Argument(help="Id, YAML file, or package.module:build.")],
+    device: Annotated[str, typer.Option(help="Id or YAML file.")] = "bitfusion",
+    bits: Annotated[str, typer.Option(help="8, or 4,8 (weights, activations), or a pair per layer: 8,8;4,6;...")] = "8",
+    input_shape: Annotated[str | None, typer.Option(help="For a torch module without a file: 3,224,224.")] = None,
+    json_: Json = False,
+) -> None:
+    """What a network costs on a device, layer by layer, without any learning."""
+    from codesign_gym.training.costing import layer_costs
+
+    rows, total = layer_costs(network, device, bits, input_shape)
+    if json_:
+        console.print_json(json.dumps({"layers": rows, "total": total}))
+        return
+    names = [name for name in rows[0] if name not in ("layer", "bits")]
+    body = [
+        [r["layer"], r["bits"], *(tables.metric(n, r[n]) for n in names)]
+        for r in [*rows, {**total, "layer": "total", "bits": ""}]
+    ]
+    console.print(tables.table(f"{network} on {device}", ["layer", "w/a bits", *map(tables.heading, names)], body))
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str | None, typer.Argument(help="devices, networks, agents, envs or studies.")] = None,
+) -> None:
+    """List everything that has an id."""
+    for name, rows in catalogue.listing(kind).items():
+        console.print(tables.table(name, ["id", "what it is"], [[escape(i), escape(t)] for i, t in rows]))
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="Any id, or a YAML file.")]) -> None:
+    """Show what is behind an id: a device's numbers and their sources, a network's layers, an agent's settings."""
+    console.print(catalogue.describe(name), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="See: codesign-gym list studies.")],
+    scale: Annotated[str, typer.Option(help="small (under a minute) or full.")] = "small",
+    agents: Annotated[str | None, typer.Option(help="all, or ids joined by commas, for the table of agents.")] = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the claims to this file.")] = None,
+) -> None:
+    """Run one published system's experiment and print its claims; the exit status says whether all that ran passed."""
+    from codesign_gym.training.studies.study import print_report, run_study
+
+    report = run_study(name, scale, agents, console)
+    print_report(report, console)
+    if json_ is not None:
+        from codesign_gym.storage import write_text
+
+        write_text(json_, json.dumps(report.as_dict(), indent=2) + "\n")
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    run: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("runs/demo"),
+    evaluations: Annotated[int, typer.Option(help="Designs per agent.")] = 200,
+) -> None:
+    """Let agents choose bitwidths for every layer of a really trained network, beside equal-budget baselines."""
+    from codesign_gym.training.demo import demonstrate
+
+    rows = demonstrate(run, evaluations, console, _interruptible)
+    _print_comparison(rows)
+    console.print(
+        f"run folders: {run}/<agent> (policy, design, plots); plots: {run}/comparison; tensorboard --logdir {run}",
+        highlight=False,
+    )
+
+
+def main() -> None:
+    """Run the command line; errors are one line and a non-zero exit unless ``--debug`` is given."""
+    sys.path.insert(0, str(Path.cwd()))  # so that a user's own package.module:build is found where they are
+    try:
+        app()
+    except CodesignError as error:
+        if "--debug" in sys.argv:
+            raise
+        errors.print(f"error: {escape(str(error))}", style="red", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _interruptible(config: RunConfig, path: Path) -> dict[str, Any]:
+    """Run; on Ctrl-C say how to go on."""
+    from codesign_gym.training.run import run
+
+    try:
+        return run(config, path, console)
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; nothing is lost: codesign-gym train --resume {path}", highlight=False)
+        sys.exit(130)
+
+
+def _options(
+    network: str | None,
+    device: str | None,
+    data: str | None,
+    budget: list[str] | None,
+    floor: float | None,
+    option: list[str] | None,
+) -> dict[str, Any]:
+    """Environment options from the command line; only what was given."""
+    options: dict[str, Any] = {
+        name: value
+        for name, value in (("network", network), ("device", device), ("data", data), ("floor", floor))
+        if value is not None
+    }
+    if budget:
+        options["budget"] = dict(_pair("budget", item) for item in budget)
+    for item in option or []:
+        name, value = _pair("option", item)
+        options[name] = yaml.safe_load(value)
+    return options
+
+
+def _pair(kind: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise BadConfig(f"--{kind} {text!r}: accepted: name=value")
+    return name, value
+
+
+def _print_result(title: str, result: dict[str, Any]) -> None:
+    headings = ["metric", "design", "highest choice", "gain", "limit"]
+    console.print(tables.table(title, headings, tables.result_rows(result)))
+    claims = result["claims"]
+    if claims:
+        console.print(
+            f"on {claims['test_images']:.0f} test images: {100 * claims['test_accuracy']:.2f} %, "
+            f"{claims['test_change_points']:+.2f} points against the highest choice "
+            f"(95 % interval {claims['test_change_low_points']:+.2f} to {claims['test_change_high_points']:+.2f})",
+            highlight=False,
+        )
+    chosen = " ".join(f"{value:g}" if not isinstance(value, str) else value for value in result["design"].values())
+    console.print(f"design: {chosen}", highlight=False)
+
+
+def _print_comparison(rows: list[dict[str, Any]]) -> None:
+    metrics = list(rows[0]["metrics"])
+    tested = any(row["claims"] for row in rows)
+    body = [
+        [
+            row["agent"],
+            row["runs"],
+            f"{row['used']}/{row['granted']}",
+            f"{row['score_median']:.4g}",
+            f"{row['score_worst']:.4g}",
+            *(tables.metric(name, row["metrics"][name]) for name in metrics),
+            *([f"{100 * row['claims']['test_accuracy']:.2f}" if row["claims"] else ""] if tested else []),
+        ]
+        for row in rows
+    ]
+    headings = ["agent", "runs", "evaluations", "score median", "worst", *map(tables.heading, metrics)]
+    console.print(tables.table("agents at equal evaluations", [*headings, *(["test %"] if tested else [])], body))

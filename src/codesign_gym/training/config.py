@@ -1,0 +1,78 @@
+"""A run's configuration: everything that decides its outcome, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from codesign_gym.agents import interface
+from codesign_gym.agents.interface import AgentFile
+from codesign_gym.errors import BadConfig
+from codesign_gym.records import Record
+
+DEFAULT_ENVIRONMENT = "codesign/MixedPrecision-v0"
+
+
+class RunConfig(Record):
+    """What ``config.json`` of a run folder holds.
+
+    Attributes:
+        env: environment id, with ``module:`` in front where a module registers it.
+        options: the environment's arguments.
+        agent: the agent's id or file.
+        agent_file: its content at the time.
+        evaluations: distinct designs it may score.
+        proposals: designs it may propose, repeated ones included.
+        seed: of all randomness.
+    """
+
+    env: str = DEFAULT_ENVIRONMENT
+    options: dict[str, Any] = Field(default_factory=dict)
+    agent: str
+    agent_file: AgentFile
+    evaluations: int = Field(gt=0)
+    proposals: int = Field(gt=0)
+    seed: int = Field(ge=0)
+
+
+def configure(
+    env: str,
+    options: dict[str, Any],
+    agent: str,
+    evaluations: int,
+    proposals: int | None = None,
+    seed: int = 0,
+) -> RunConfig:
+    """A run's configuration, the agent's own environment options filled in where the user gave none.
+
+    Raises:
+        UnknownName: for an unknown agent, with the nearest.
+        BadConfig: for a bad value.
+    """
+    for name, value, least in (("evaluations", evaluations, 1), ("seed", seed, 0)):
+        if value < least:
+            raise BadConfig(f"{name} is {value}; accepted: {least} or more")
+    content = interface.read(agent)
+    return RunConfig(
+        env=env,
+        options={**content.environment, **options},
+        agent=agent,
+        agent_file=content,
+        evaluations=evaluations,
+        proposals=4 * evaluations if proposals is None else proposals,
+        seed=seed,
+    )
+
+
+def difference(one: RunConfig, other: RunConfig) -> str | None:
+    """The first field in which two configurations differ, with both values, or None."""
+    left, right = one.model_dump(), other.model_dump()
+    for name, value in left.items():
+        if value != right[name]:
+            if isinstance(value, dict):
+                for key in sorted({*value, *right[name]}):
+                    if value.get(key) != right[name].get(key):
+                        return f"{name}.{key}: {value.get(key)!r} there, {right[name].get(key)!r} asked for"
+            return f"{name}: {value!r} there, {right[name]!r} asked for"
+    return None

@@ -1,0 +1,66 @@
+"""Evaluate a finished run: its design for real, or its policy where it was not trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from codesign_gym.agents import interface
+from codesign_gym.agents.sb3.agent import Sb3Agent
+from codesign_gym.envs.core.enforcement import project
+from codesign_gym.envs.core.problem import feasible, score
+from codesign_gym.errors import BadConfig
+from codesign_gym.training.folder import RunFolder
+from codesign_gym.training.train import choices, core_of, reference
+
+
+def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
+    """Measure what a run has found.
+
+    Without changes this is the run's best design; with them (another device, network or budget) it is
+    the design that the trained policy builds there, or, for an agent without a policy, the best
+    design itself, repaired to the new budget.
+
+    Args:
+        folder: a finished run.
+        changes: environment options to replace.
+
+    Returns:
+        Metrics, claims, reference, constraints and design, as in ``result.json``, and ``source``.
+
+    Raises:
+        StorageError: if the folder holds no finished run.
+        BadConfig: if the policy or the design does not fit the changed environment.
+    """
+    config, result = folder.config(), folder.result()
+    core = core_of(config.env, {**config.options, **changes})
+    problem = core.problem
+    agent = interface.build(config.agent_file)
+    saved = folder.policy()
+    design = np.array([result["choices"]], dtype=np.int64)
+    if changes and isinstance(agent, Sb3Agent) and saved is not None:
+        source = "policy"
+        design = agent.designs(replace(core, enforcement=replace(core.enforcement, project=True)), *saved)
+    else:
+        source = "design"
+        if design.shape[1] != len(problem.space):
+            raise BadConfig(
+                f"agent {config.agent!r} leaves no policy, and its design of {design.shape[1]} knobs does not fit a "
+                f"problem of {len(problem.space)}; evaluate a run of a learning agent on another network"
+            )
+        if changes:
+            design = project(problem.separable, design)
+    metrics = problem.evaluate(design)
+    return {
+        "source": source,
+        "options": {**config.options, **changes},
+        "metrics": dict(zip((m.name for m in problem.metrics), map(float, metrics[0]), strict=True)),
+        "feasible": bool(feasible(problem, metrics)[0]),
+        "score": float(score(problem, metrics)[0]),
+        "claims": problem.claim(design[0]),
+        "reference": reference(problem),
+        "constraints": {bound.metric: bound.limit for bound in problem.constraints},
+        "design": choices(problem, design[0]),
+    }

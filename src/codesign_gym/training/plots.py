@@ -1,0 +1,122 @@
+"""Pictures of runs: the design, the front, the learning curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from codesign_gym.storage import replacing
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+#: Axis label and factor of metrics whose unit reads badly.
+AXES = {
+    "latency_s": ("latency (us)", 1e6),
+    "energy_j": ("energy (uJ)", 1e6),
+    "size_bytes": ("weights (kB)", 1e-3),
+    "accuracy": ("accuracy on search images (%)", 100.0),
+    "loss": ("loss", 1.0),
+}
+
+
+def design(path: Path, choices: Mapping[str, float | str], slots: int = 2) -> None:
+    """Bars of the chosen value of every knob, one colour per kind of knob."""
+    figure, axes = plt.subplots(figsize=(max(5.0, 0.28 * len(choices)), 3.6))
+    names, values = list(choices), [float(v) if not isinstance(v, str) else 0.0 for v in choices.values()]
+    for slot in range(slots):
+        groups = np.arange(len(names[slot::slots]))
+        label = names[slot].rpartition(".")[2].replace("_", " ")
+        axes.bar(groups + (slot - (slots - 1) / 2) * 0.8 / slots, values[slot::slots], 0.8 / slots, label=label)
+    ticks = [name.rpartition(".")[0] or name for name in names[::slots]]
+    axes.set_xticks(np.arange(len(ticks)), ticks, rotation=90, fontsize=7)
+    axes.set_ylabel("chosen value")
+    axes.legend(fontsize=8, ncols=slots, loc="upper center", bbox_to_anchor=(0.5, 1.16), frameon=False)
+    _save(figure, path)
+
+
+def front(
+    path: Path, runs: Mapping[str, pd.DataFrame], x: str, y: str, limit: float | None, reference: Mapping[str, float]
+) -> None:
+    """Every scored design of each run and the designs that none beats, with the limit and the reference."""
+    figure, axes = plt.subplots(figsize=(5.6, 4.2))
+    (x_label, x_scale), (y_label, y_scale) = AXES.get(x, (x, 1.0)), AXES.get(y, (y, 1.0))
+    for i, (name, table) in enumerate(runs.items()):
+        points = table[[x, y]].to_numpy(dtype=float)
+        best = points[nondominated(points * [1.0, -1.0 if y == "accuracy" else 1.0])]
+        best = best[np.argsort(best[:, 0])]
+        axes.scatter(points[:, 0] * x_scale, points[:, 1] * y_scale, s=6, alpha=0.25, color=f"C{i}")
+        axes.step(best[:, 0] * x_scale, best[:, 1] * y_scale, where="post", color=f"C{i}", label=name)
+    if limit is not None:
+        axes.axvline(limit * x_scale, color="0.4", linestyle=":", label="limit")
+    if x in reference and y in reference:
+        axes.plot(reference[x] * x_scale, reference[y] * y_scale, "k*", label="highest choice everywhere")
+    if y == "loss":
+        axes.set_yscale("log")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def learning_curve(path: Path, runs: Mapping[str, pd.DataFrame]) -> None:
+    """Best feasible score so far over evaluations."""
+    figure, axes = plt.subplots(figsize=(5.6, 3.6))
+    for name, table in runs.items():
+        scores = table["score"].where(table["feasible"] > 0)
+        axes.plot(table["evaluation"] + 1, scores.cummax(), label=name)
+        axes.scatter(table["evaluation"] + 1, scores, s=4, alpha=0.2)
+    axes.set_xlabel("evaluations")
+    axes.set_ylabel("score (best feasible so far)")
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def nondominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows no other row beats in one column without losing in another; less is better.
+
+    Args:
+        points: shape (n, metrics).
+    """
+    kept = np.ones(len(points), dtype=bool)
+    for i in np.lexsort(points.T[::-1]):
+        if kept[i]:
+            beaten = (points >= points[i]).all(1) & (points > points[i]).any(1)
+            kept &= ~beaten
+    return kept
+
+
+def of_run(
+    folder: Path, table: pd.DataFrame, result: Mapping[str, Any], objective: str, metrics: Sequence[str]
+) -> None:
+    """All pictures of one finished run, under ``plots/``."""
+    design(folder / "plots" / "design.png", result["design"])
+    if table.empty:
+        return
+    learning_curve(folder / "plots" / "learning_curve.png", {"run": table})
+    x, y = axes_of(objective, metrics, result["constraints"])
+    front(folder / "plots" / "pareto.png", {"run": table}, x, y, result["constraints"].get(x), result["reference"])
+
+
+def axes_of(objective: str, metrics: Sequence[str], constraints: Mapping[str, float]) -> tuple[str, str]:
+    """What to draw against what: a cost (a limited one if there is one), and the score of the network."""
+    scored = next((m for m in metrics if m in ("accuracy", "loss")), metrics[0])
+    costs = [m for m in metrics if m != scored]
+    limited = [m for m in costs if m in constraints]
+    x = objective if objective in costs else (limited or costs or [scored])[0]
+    return x, scored
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.tight_layout()
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=130, format="png")
+    plt.close(figure)

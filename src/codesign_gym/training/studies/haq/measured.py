@@ -1,0 +1,132 @@
+"""Part (a): really trained networks, measured on test images that no search saw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from codesign_gym.training.studies.haq.part import Part, absent, middle
+from codesign_gym.training.studies.jobs import Job, Outcome, run_all
+from codesign_gym.training.studies.jobs import run as run_job
+from codesign_gym.training.studies.study import Claim, Table
+
+DEVICES = ("bitfusion", "bismo-edge")
+NETWORKS = {"small": ("digits-cnn",), "full": ("digits-cnn", "fashion-resnet8")}
+BUDGETS = {"small": (0.6,), "full": (0.51, 0.6, 0.7)}  # shares of the 8-bit latency; .51 is the paper's 1.95x
+EVALUATIONS = {"small": 40, "full": 80}
+SEEDS = (0, 1, 2)
+
+#: Points that a budget's best design may lose on search images before a looser budget is preferred.
+SEARCH_LOSS_POINTS = 0.3
+
+
+def run(scale: str, console: Console) -> Part:
+    """Speed-up at no more than half a point of loss on test, per network and device."""
+    claims: list[Claim] = []
+    rows: list[tuple[Any, ...]] = []
+    for network in NETWORKS["full"]:
+        reason = absent(network) if network in NETWORKS[scale] else "only at scale full"
+        if reason is not None:
+            claims += [Claim(_text(network, device), "1.4-1.95x", "", "", None, reason) for device in DEVICES]
+            continue
+        jobs = [
+            Job("ppo", {"network": network, "device": device, "budget": {"latency": share}}, EVALUATIONS[scale], seed)
+            for device in DEVICES
+            for seed in SEEDS
+            for share in BUDGETS[scale]
+        ]
+        outcomes = run_all(run_job, jobs, f"measured, {network}", console)
+        for device in DEVICES:
+            picked = [_pick([o for o in outcomes if _is(o, device, seed)]) for seed in SEEDS]
+            claims.append(_claim(network, device, picked))
+            rows += [_row(outcome) for outcome in picked]
+    headings = (
+        "network",
+        "device",
+        "seed",
+        "budget",
+        "speed-up",
+        "test loss, points (95 %)",
+        "uniform width of no lower accuracy",
+    )
+    return Part(
+        tuple(claims), (Table("(a) designs chosen on search images, measured on test images", headings, tuple(rows)),)
+    )
+
+
+def _text(network: str, device: str) -> str:
+    return f"(a) {network} on {device}: at least 1.4x faster than 8 bits at no more than .5 point loss on test"
+
+
+def _is(outcome: Outcome, device: str, seed: int) -> bool:
+    return outcome.job.options["device"] == device and outcome.job.seed == seed
+
+
+def _share(outcome: Outcome) -> float:
+    return float(outcome.job.options["budget"]["latency"])
+
+
+def _pick(outcomes: list[Outcome]) -> Outcome:
+    """The tightest budget whose best design keeps its accuracy on search images, else the loosest."""
+    for outcome in sorted(outcomes, key=_share):
+        if (
+            outcome.metrics
+            and 100 * (outcome.reference["accuracy"] - outcome.metrics["accuracy"]) <= SEARCH_LOSS_POINTS
+        ):
+            return outcome
+    return max(outcomes, key=_share)
+
+
+def _speedup(outcome: Outcome) -> float:
+    return outcome.reference["latency_s"] / outcome.metrics["latency_s"] if outcome.metrics else 0.0
+
+
+def _claim(network: str, device: str, picked: list[Outcome]) -> Claim:
+    speed = [_speedup(outcome) for outcome in picked]
+    loss = [-outcome.claims.get("test_change_points", -100.0) for outcome in picked]
+    met = all(o.metrics and o.metrics["latency_s"] <= _share(o) * o.reference["latency_s"] * (1 + 1e-9) for o in picked)
+    return Claim(
+        _text(network, device),
+        "1.4-1.95x",
+        f"{middle(speed):.2f}x, {middle(loss):+.2f} pt",
+        f"{min(speed):.2f}x, {max(loss):+.2f} pt",
+        bool(met and min(speed) >= 1.4 and max(loss) <= 0.5),
+        f"{100 * middle(speed) / 1.95:.0f} % of 1.95x; budget met by every design" if met else "budget missed",
+    )
+
+
+def _row(outcome: Outcome) -> tuple[Any, ...]:
+    options, claims = outcome.job.options, outcome.claims
+    loss = (
+        f"{-claims['test_change_points']:+.2f} ({-claims['test_change_high_points']:+.2f} to "
+        f"{-claims['test_change_low_points']:+.2f})"
+    )
+    name, ratio = _uniform(outcome)
+    uniform = f"{name}, {ratio:.2f}x"
+    return (
+        options["network"],
+        options["device"],
+        outcome.job.seed,
+        _share(outcome),
+        f"{_speedup(outcome):.2f}x",
+        loss,
+        uniform,
+    )
+
+
+def _uniform(outcome: Outcome) -> tuple[str, float]:
+    """The fastest uniform bitwidth that is no less accurate on search images than the outcome's design, and its speed-up."""
+    from codesign_gym.envs.mixed_precision.factory import Options, mixed_precision_problem
+
+    options = {key: outcome.job.options[key] for key in ("network", "device")}
+    problem = mixed_precision_problem(Options(**options))
+    designs = np.concatenate([problem.uniform(bits) for bits in problem.bit_values])
+    values = problem.evaluate(designs)  # (bitwidths, metrics): accuracy, latency_s, ...
+    kept = values[:, 0] >= outcome.metrics["accuracy"]
+    latency = np.where(kept, values[:, 1], np.inf)
+    best = int(latency.argmin())
+    if not kept.any():
+        return "none", float("nan")
+    return f"{problem.bit_values[best]} bits", outcome.reference["latency_s"] / float(latency[best])

@@ -1,0 +1,124 @@
+"""Searches as independent jobs, spread over processes of one thread each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One agent's search on one mixed-precision problem.
+
+    Attributes:
+        agent: its id.
+        options: fields of :class:`~codesign_gym.envs.mixed_precision.factory.Options`; they go before
+            what the agent's own file asks for.
+        evaluations: designs it may propose, and so also score.
+        seed: the agent's.
+        label: what the study calls it.
+    """
+
+    agent: str
+    options: dict[str, Any]
+    evaluations: int
+    seed: int
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job has found.
+
+    Attributes:
+        job: the job.
+        metrics: of the best design, by name; empty if no design was feasible.
+        reference: metrics of the highest bitwidth everywhere.
+        design: choice indices of the best design.
+        claims: figures from images that the search did not see.
+        predicted: predicted loss of the best design (a tabular twin's exact loss, in scaled units).
+        optimum: the least predicted loss there is, in the same units.
+        uniform: predicted loss of the best uniform design within the constraints.
+        feasible: share of scored designs that kept the constraints.
+        evaluations: distinct designs scored.
+    """
+
+    job: Job
+    metrics: dict[str, float]
+    reference: dict[str, float]
+    design: tuple[int, ...] = ()
+    claims: dict[str, float] = field(default_factory=dict)
+    predicted: float = float("nan")
+    optimum: float = float("nan")
+    uniform: float = float("nan")
+    feasible: float = 0.0
+    evaluations: int = 0
+
+
+def run(job: Job) -> Outcome:
+    """Carry out a job in this process."""
+    import numpy as np
+
+    from codesign_gym.agents import interface
+    from codesign_gym.agents.baselines.milp import solve
+    from codesign_gym.agents.interface import Task
+    from codesign_gym.agents.recorder import Limits, Recorder
+    from codesign_gym.envs.core.enforcement import uniform_designs, within
+    from codesign_gym.envs.core.problem import feasible
+    from codesign_gym.envs.mixed_precision.factory import Options, build
+    from codesign_gym.training.train import reference
+
+    content = interface.read(job.agent)
+    core = build(Options(**{**content.environment, **job.options}))
+    problem = core.problem
+    recorder = Recorder(problem, Limits(job.evaluations, job.evaluations))
+    interface.search(interface.build(content), Task(replace(core, problem=recorder), recorder, job.seed))
+    base = reference(problem)
+    kept = float(feasible(problem, recorder.known_metrics).mean()) if recorder.evaluations else 0.0
+    if recorder.best is None:
+        return Outcome(job, {}, base, feasible=kept, evaluations=recorder.evaluations)
+    design, metrics = recorder.best
+    separable = problem.separable
+    uniform = separable.totals(uniform_designs(separable))
+    met = within(uniform[:, 1:])
+    return Outcome(
+        job=job,
+        metrics=dict(zip((m.name for m in problem.metrics), map(float, metrics), strict=True)),
+        reference=base,
+        design=tuple(int(c) for c in design),
+        claims=problem.claim(design),
+        predicted=float(separable.totals(design)[0]),
+        optimum=float(separable.totals(solve(separable))[0]) if job.options.get("accuracy") == "tabular" else np.nan,
+        uniform=float(uniform[met, 0].min()) if met.any() else np.nan,
+        feasible=kept,
+        evaluations=recorder.evaluations,
+    )
+
+
+def run_all(function: Callable[[J], R], jobs: Sequence[J], title: str, console: Console) -> list[R]:
+    """``function`` of every job, in order, over as many processes as there are cores (at most four)."""
+    workers = min(os.cpu_count() or 1, 4, len(jobs))
+    if workers <= 1:
+        return [function(job) for job in track(jobs, title, console=console, disable=not console.is_terminal)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        futures = [pool.submit(function, job) for job in jobs]
+        done = as_completed(futures)
+        for _ in track(done, title, total=len(jobs), console=console, disable=not console.is_terminal):
+            pass
+        return [future.result() for future in futures]
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)

@@ -1,0 +1,182 @@
+"""Run an agent on an environment, from a configuration to a finished run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_gym.agents import interface
+from codesign_gym.agents.interface import Task
+from codesign_gym.agents.recorder import Limits, Recorder
+from codesign_gym.catalog import attribute
+from codesign_gym.envs.core.construct import ConstructCore
+from codesign_gym.envs.core.problem import DesignProblem, Values, feasible, score
+from codesign_gym.envs.core.space import Designs
+from codesign_gym.envs.registration import plugged_in
+from codesign_gym.errors import BadConfig, CodesignError, Infeasible, StorageError, UnknownName
+from codesign_gym.training.config import RunConfig
+from codesign_gym.training.folder import RunFolder
+
+#: Rows of modelled designs that are kept one by one; measured ones all are.
+MODELLED_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run tells while it goes on.
+
+    Attributes:
+        evaluations: distinct designs so far.
+        proposals: designs proposed so far.
+        best: metrics of the best feasible design so far by name, or None.
+        choices: values of its knobs by name.
+    """
+
+    evaluations: int
+    proposals: int
+    best: dict[str, float] | None
+    choices: dict[str, float | str]
+
+
+Listener = Callable[[Progress], None]
+Scalars = Callable[[dict[str, float], int], None]
+
+
+def core_of(env: str, options: dict[str, Any]) -> ConstructCore:
+    """The core of a registered environment.
+
+    Raises:
+        UnknownName: for an id that is not registered, with the nearest.
+        BadConfig: for options it does not take, or an environment that is not built on our core.
+    """
+    module, _, name = env.rpartition(":")
+    if module:
+        try:
+            attribute(f"{module}:__name__")
+        except BadConfig as error:
+            raise BadConfig(f"environment {env!r}: {error}") from error
+    elif name not in gym.registry and name in plugged_in():
+        attribute(f"{plugged_in()[name]}:__name__")
+    if name not in gym.registry:
+        ours = [known for known in gym.registry if "/" in known and not known.startswith(("phys2d", "tabular"))]
+        raise UnknownName("environment", name, [*ours, *plugged_in()])
+    try:
+        made = gym.make(name, **options).unwrapped
+    except TypeError as error:
+        raise BadConfig(f"environment {name}: {str(error).split('__init__() ')[-1]}") from error
+    core = getattr(made, "core", None)
+    if not isinstance(core, ConstructCore):
+        raise BadConfig(f"environment {name} is not built on codesign_gym's core, which agents and the ledger need")
+    return core
+
+
+def train(
+    config: RunConfig, folder: RunFolder, listener: Listener = lambda _: None, scalars: Scalars = lambda *_: None
+) -> dict[str, Any]:
+    """Run, or go on with, a configuration in a folder.
+
+    Args:
+        config: what to run.
+        folder: where; may hold an interrupted run of the same configuration.
+        listener: told of progress after every batch of evaluations.
+        scalars: takes (name to value, evaluation) for TensorBoard.
+
+    Returns:
+        The content of ``result.json``.
+
+    Raises:
+        CodesignError: whatever is wrong with the configuration or the folder, before anything runs.
+    """
+    agent = interface.build(config.agent_file)
+    core = core_of(config.env, config.options)
+    if folder.open(config) and folder.finished:
+        return folder.result()
+    recorder = Recorder(core.problem, Limits(config.evaluations, config.proposals))
+    table, designs = folder.evaluations()
+    if len(designs):
+        if designs.shape[1] != len(core.problem.space):
+            raise StorageError(f"{folder.rows}: designs have {designs.shape[1]} knobs, not {len(core.problem.space)}")
+        recorder.remember(designs, table[[metric.name for metric in core.problem.metrics]].to_numpy(dtype=np.float64))
+    log = _Log(recorder, folder, listener, scalars)
+    recorder.on_new = log
+    task = Task(
+        replace(core, problem=recorder), recorder, config.seed, folder, lambda s: scalars(dict(s), recorder.evaluations)
+    )
+    interface.search(agent, task)
+    result = finish(core.problem, recorder, folder, time.monotonic() - log.began)
+    folder.write("result.json", result)
+    return result
+
+
+def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, seconds: float) -> dict[str, Any]:
+    """The best design, measured on data that the search did not see, and the ledger."""
+    if recorder.best is None:
+        values = recorder.known_metrics
+        tightest = ", ".join(f"{bound.metric} {bound.limit:.6g}" for bound in problem.constraints)
+        raise Infeasible(
+            f"none of {len(values)} designs that were scored keeps within {tightest}; give it more evaluations"
+        )
+    design, metrics = recorder.best
+    names = [metric.name for metric in problem.metrics]
+    return {
+        "metrics": dict(zip(names, map(float, metrics), strict=True)),
+        "score": float(score(problem, metrics[None])[0]),
+        "claims": problem.claim(design),
+        "reference": reference(problem),
+        "constraints": {bound.metric: bound.limit for bound in problem.constraints},
+        "design": choices(problem, design),
+        "choices": [int(choice) for choice in design],
+        "ledger": {
+            "accuracy_evaluations": recorder.evaluations if problem.measured else 0,
+            "simulator_evaluations": recorder.evaluations,
+            "proposals": recorder.proposals,
+            "seconds": round(seconds, 3),
+        },
+    }
+
+
+def reference(problem: DesignProblem) -> dict[str, float]:
+    """Metrics of the last uniform design: every knob at its highest choice."""
+    last = np.array([[np.flatnonzero(row).max() for row in problem.space.allowed]])
+    return dict(zip((m.name for m in problem.metrics), map(float, problem.evaluate(last)[0]), strict=True))
+
+
+def choices(problem: DesignProblem, design: NDArray[np.int64]) -> dict[str, float | str]:
+    """Knob name to chosen value."""
+    return {knob.name: knob.values[choice] for knob, choice in zip(problem.space.knobs, design, strict=True)}
+
+
+@dataclass
+class _Log:
+    """Writes, shows and logs every batch of new designs."""
+
+    recorder: Recorder
+    folder: RunFolder
+    listener: Listener
+    scalars: Scalars
+    began: float = field(default_factory=time.monotonic)
+
+    def __call__(self, designs: Designs, metrics: Values) -> None:
+        problem, recorder = self.recorder.problem, self.recorder
+        names = tuple(metric.name for metric in problem.metrics)
+        start = recorder.evaluations - len(designs)
+        scores, ok = score(problem, metrics), feasible(problem, metrics)
+        if problem.measured or start < MODELLED_ROWS:
+            values = np.column_stack([scores, ok.astype(float), metrics])
+            self.folder.append(start, ("score", "feasible", *names), values, designs, time.monotonic() - self.began)
+        best = None if recorder.best is None else dict(zip(names, map(float, recorder.best[1]), strict=True))
+        picked = {} if recorder.best is None else choices(problem, recorder.best[0])
+        self.listener(Progress(recorder.evaluations, recorder.proposals, best, picked))
+        logged = {f"batch/{name}": float(column.mean()) for name, column in zip(names, metrics.T, strict=True)}
+        logged |= {f"best/{name}": value for name, value in (best or {}).items()}
+        logged |= {f"design/{name}": float(value) for name, value in picked.items() if not isinstance(value, str)}
+        self.scalars(logged, recorder.evaluations)
+
+
+__all__ = ["CodesignError", "Progress", "choices", "core_of", "finish", "reference", "train"]
