@@ -31,7 +31,8 @@ def demonstrate(
     """
     console.print(
         f"{NETWORK} (trained now, on scikit-learn's digits) on {DEVICE}: bitwidths of weights and activations "
-        f"for every layer, at most {LATENCY:g} of the latency of 8 bits everywhere, {evaluations} measured designs an agent",
+        f"for every layer, at most {LATENCY:g} of the latency of 8 bits everywhere, "
+        f"{evaluations} measured designs an agent",
         highlight=False,
     )
     options: dict[str, Any] = {"network": NETWORK, "device": DEVICE, "budget": {"latency": LATENCY}}

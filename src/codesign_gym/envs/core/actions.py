@@ -10,7 +10,11 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.errors import UnknownName
+from codesign_gym.errors import CodesignError, UnknownName
+
+
+class BadAction(CodesignError):
+    """Actions that are not in the action space."""
 
 
 class ActionView(Protocol):
@@ -43,8 +47,8 @@ class DiscreteView:
         return gym.spaces.Discrete(self.choices)
 
     def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
-        """Actions are the indices."""
-        return np.asarray(actions, dtype=np.int64).reshape(-1)
+        """Actions are the indices; raises :class:`BadAction` for others."""
+        return _indices(actions, self.choices)
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ class MultiDiscreteView:
         return gym.spaces.MultiDiscrete([self.choices])
 
     def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
-        """Actions hold the index in their only column."""
-        return np.asarray(actions, dtype=np.int64).reshape(-1)
+        """Actions hold the index in their only column; raises :class:`BadAction` for others."""
+        return _indices(actions, self.choices)
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,14 @@ class BoxView:
         """The interval that each action lies in; NaN counts as the lowest."""
         share = (np.nan_to_num(np.asarray(actions, dtype=np.float64), nan=-1.0).reshape(-1) + 1.0) / 2.0
         return np.clip(np.floor(share * self.choices), 0, self.choices - 1).astype(np.int64)
+
+
+def _indices(actions: NDArray[Any], choices: int) -> NDArray[np.int64]:
+    """Actions as indices of shape (batch,), checked: one that is out of range would pick another knob's value."""
+    indices = np.asarray(actions)
+    if indices.dtype.kind not in "iub" or (indices.size and not 0 <= indices.min() <= indices.max() < choices):
+        raise BadAction(f"actions are {indices.tolist()!s:.60}; accepted: whole numbers from 0 to {choices - 1}")
+    return indices.astype(np.int64, copy=False).reshape(-1)
 
 
 VIEWS: dict[str, Callable[[int], ActionView]] = {

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.envs.core.actions import ActionView, nearest_legal, view
+from codesign_gym.envs.core.actions import ActionView, BadAction, nearest_legal, view
 from codesign_gym.envs.core.drawing import bars
 from codesign_gym.envs.core.enforcement import Enforcement, legal, project
 from codesign_gym.envs.core.problem import DesignProblem, score, usage
@@ -166,6 +166,8 @@ class ConstructCore:
         going = state.step < knobs
         at = np.minimum(state.step, knobs - 1)
         wanted = self.actions.decode(actions)
+        if len(wanted) != len(rows):
+            raise BadAction(f"{len(wanted)} actions for {len(rows)} environments")
         choice = nearest_legal(wanted, state.mask)
         design = state.design.copy()
         design[rows, at] = np.where(going, choice, design[rows, at])

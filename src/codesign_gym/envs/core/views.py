@@ -149,7 +149,7 @@ class CodesignVectorEnv(_Pickled, gym.vector.VectorEnv[Any, Any, Any]):
         """
         mask = _reset_mask(options, self.num_envs)
         seeds = [seed] * self.num_envs if seed is None else seed
-        seeds = [seeds + i for i in range(self.num_envs)] if isinstance(seeds, int) else list(seeds)
+        seeds = [seeds + i for i in range(self.num_envs)] if isinstance(seeds, int | np.integer) else list(seeds)
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments")
         if not self._generators:
@@ -157,11 +157,12 @@ class CodesignVectorEnv(_Pickled, gym.vector.VectorEnv[Any, Any, Any]):
         else:
             fresh = zip(self._generators, seeds, mask, strict=True)
             self._generators = [g if s is None or not m else seeding.np_random(s)[0] for g, s, m in fresh]
-        if self._state is None or mask.all():
-            forget = self._state is None or any(s is not None for s in seeds)
-            self._state = self.core.initial(self._generators, None if forget else self._state)
+        if self._state is None:
+            self._state = self.core.initial(self._generators, None)
         else:
-            self._restart(mask, forget=any(s is not None for s, m in zip(seeds, mask, strict=True) if m))
+            seeded = np.array([s is not None for s in seeds])
+            self._restart(mask & seeded, forget=True)
+            self._restart(mask & ~seeded)
         self._done = self._done & ~mask
         return self.core.observation(self._state), dict(self.core.info(self._state))
 
@@ -228,6 +229,8 @@ class CodesignVectorEnv(_Pickled, gym.vector.VectorEnv[Any, Any, Any]):
             self._state = self.core.initial(self._generators, None if forget else self._state)
             return
         index = np.flatnonzero(mask)
+        if not len(index):
+            return
         previous = None if forget else take(self._state, index)
         self._state = put(self._state, index, self.core.initial([self._generators[i] for i in index], previous))
 

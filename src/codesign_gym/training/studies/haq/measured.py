@@ -21,6 +21,8 @@ SEEDS = (0, 1, 2)
 #: Points that a budget's best design may lose on search images before a looser budget is preferred.
 SEARCH_LOSS_POINTS = 0.3
 
+HEADINGS = ("network", "device", "seed", "budget", "speed-up", "test loss, points (95 %)", "uniform width as accurate")
+
 
 def run(scale: str, console: Console) -> Part:
     """Speed-up at no more than half a point of loss on test, per network and device."""
@@ -117,7 +119,7 @@ def _row(outcome: Outcome) -> tuple[Any, ...]:
 
 
 def _uniform(outcome: Outcome) -> tuple[str, float]:
-    """The fastest uniform bitwidth that is no less accurate on search images than the outcome's design, and its speed-up."""
+    """The fastest uniform bitwidth no less accurate on search images than the outcome's design, and its speed-up."""
     from codesign_gym.envs.mixed_precision.factory import Options, mixed_precision_problem
 
     options = {key: outcome.job.options[key] for key in ("network", "device")}

@@ -43,7 +43,7 @@ def run(scale: str, console: Console) -> Part:
         for i, device in enumerate(DEVICES)
     ]
     table = Table(
-        f"(c) latency against the own design's, median of {len(SEEDS)} seeds, at most {FLOOR_POINTS:g} point lost on search",
+        f"(c) latency against the own design's, median of {len(SEEDS)} seeds; floor {FLOOR_POINTS:g} point on search",
         ("", *(f"design for {device}" for device in DEVICES)),
         tuple(rows),
     )
