@@ -106,7 +106,7 @@ def _subject(env: str | type[gym.Env[Any, Any]], options: Mapping[str, Any]) -> 
         made.id,
         lambda: gym.make(env, **options).unwrapped,
         lambda number, mode: gym.make_vec(
-            env, number, vectorization_mode="vector_entry_point", vector_kwargs={"autoreset_mode": mode}, **options
+            env, number, vectorization_mode="vector_entry_point", autoreset_mode=mode, **options
         ),
     )
 
@@ -150,7 +150,9 @@ def _sound(subject: Subject) -> None:
     """Observations lie in their space; rewards are finite numbers."""
     env = subject.make()
     for step, (observation, reward, *_) in enumerate(_record(env, 2 * subject.episode)):
-        assert env.observation_space.contains(observation), f"step {step}: observation {observation} is not in its space"
+        assert env.observation_space.contains(observation), (
+            f"step {step}: observation {observation} is not in its space"
+        )
         assert np.isfinite(reward), f"step {step}: reward is {reward}"
 
 
@@ -168,13 +170,13 @@ def _masks(subject: Subject) -> None:
     """A mask always has a legal choice and, where choices are numbered, legal choices are never corrected."""
     env = subject.make()
     assert isinstance(env, CodesignEnv)
-    generator = np.random.default_rng(SEED)
-    _, info = env.reset(seed=SEED)
+    generator, actions = np.random.default_rng(SEED), _actions(env.action_space)
+    env.reset(seed=SEED)
     for step in range(2 * subject.episode):
         mask = env.action_masks()
         assert mask.dtype == np.bool_, f"step {step}: the mask is of type {mask.dtype}"
         assert mask.any(), f"step {step}: no action is legal"
-        action: Any = env.action_space.sample()
+        action = actions()
         if isinstance(env.action_space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
             legal = generator.choice(np.flatnonzero(mask))
             action = np.full(env.action_space.shape, legal, dtype=np.int64)
@@ -302,7 +304,9 @@ class _Parity:
             if isinstance(single, CodesignEnv) and isinstance(self.vector.unwrapped, CodesignVectorEnv):
                 _equal(self.vector.unwrapped.action_masks()[i], single.action_masks(), f"{self._at(where, i)} mask")
 
-    def _compare(self, where: str, i: int, single: tuple[Any, Mapping[str, Any]], observations: Any, infos: Any) -> None:
+    def _compare(
+        self, where: str, i: int, single: tuple[Any, Mapping[str, Any]], observations: Any, infos: Any
+    ) -> None:
         observation, info = single
         _equal(observations[i], observation, f"{self._at(where, i)} observation")
         for name, value in info.items():

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from codesign_gym.errors import BadConfig, StorageError, UnknownName
+from codesign_gym.simulators import networks
 from codesign_gym.simulators.accuracy import trained
 from codesign_gym.simulators.accuracy.architectures import mobilenetv2_small, resnet8
 from codesign_gym.simulators.accuracy.splits import Splits
 from codesign_gym.simulators.accuracy.trained import TrainedNetwork, load
+from codesign_gym.simulators.hardware import device
 
 QUICK = """
 title: a quick one
@@ -162,8 +164,18 @@ def test_diverging_training_is_one_line(quick: Path) -> None:
 
 
 def test_sizes_of_the_shipped_architectures() -> None:
-    assert sum(p.numel() for p in resnet8().parameters()) == 77_754
+    assert sum(p.numel() for p in resnet8().parameters()) == 868_842
     assert sum(p.numel() for p in mobilenetv2_small().parameters()) == 47_978
+
+
+@pytest.mark.parametrize("name", ["digits-cnn", "fashion-resnet8"])
+@pytest.mark.parametrize("hardware", ["bitfusion", "bismo-edge"])
+def test_bitwidths_decide_the_latency_of_the_shipped_networks(name: str, hardware: str) -> None:
+    layers = networks.load(name).weighted().layers
+    bits = np.full((2, len(layers.op), 2), [[[8]], [[4]]])
+    bits[:, [0, -1]] = 8  # ends pinned, as published
+    eight, four = device.load(hardware).cost(layers, bits).latency_s.sum(-1)
+    assert four < eight / 1.6
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ class Recorder:
     values: list[Values] = field(default_factory=list)
     _row: dict[bytes, int] = field(default_factory=dict)
     _best: int | None = None
-    _best_score: float = -np.inf
+    _best_rank: tuple[float, float] = (-np.inf, -np.inf)
 
     @property
     def space(self) -> DesignSpace:
@@ -115,8 +115,30 @@ class Recorder:
 
     @property
     def best(self) -> tuple[NDArray[np.int64], Values] | None:
-        """The feasible design with the highest score so far and its metrics, or None."""
+        """The feasible design with the highest score (of equals the least predicted loss) and its metrics, or None."""
         return None if self._best is None else (self.designs[self._best], self.values[self._best])
+
+    def chosen(self) -> tuple[NDArray[np.int64], Values] | None:
+        """The design to report, and its metrics; None if none is feasible.
+
+        The best of many noisy scores is partly luck. Of the feasible designs within one standard error
+        of the best score, the one with the least predicted loss is taken (the one-standard-error rule
+        of Breiman et al., Classification and Regression Trees, 1984); where scores are exact that is
+        the best.
+        """
+        if self._best is None:
+            return None
+        values = self.known_metrics
+        scores, met = score(self.problem, values), feasible(self.problem, values)
+        error = float(self.problem.standard_error(values[[self._best]])[0])
+        near = np.flatnonzero(met & (scores >= scores[self._best] - error))
+        predicted = self.separable.totals(np.array(self.designs)[near])[:, 0]
+        row = int(near[np.lexsort((-scores[near], predicted))[0]])
+        return (self.designs[row], self.values[row]) if error > 0 else self.best
+
+    def standard_error(self, metrics: Values) -> Values:
+        """The problem's."""
+        return self.problem.standard_error(metrics)
 
     def evaluate(self, designs: Designs) -> Values:
         """Score designs; known ones are remembered, new ones count.
@@ -150,13 +172,14 @@ class Recorder:
         self._record(designs, metrics)
 
     def _record(self, designs: Designs, metrics: Values) -> None:
-        scores, ok = score(self.problem, metrics), feasible(self.problem, metrics)
-        for design, row, value, kept in zip(designs, metrics, scores, ok, strict=True):
-            key = np.ascontiguousarray(design, dtype=np.int64).tobytes()
+        scores, met = score(self.problem, metrics), feasible(self.problem, metrics)
+        predicted = self.separable.totals(np.asarray(designs, dtype=np.int64))[:, 0]
+        for i, key in enumerate(row.tobytes() for row in np.ascontiguousarray(designs, dtype=np.int64)):
             if key in self._row:
                 continue
             self._row[key] = len(self.designs)
-            self.designs.append(np.array(design, dtype=np.int64))
-            self.values.append(np.array(row))
-            if kept and (self._best is None or value > self._best_score):
-                self._best, self._best_score = len(self.designs) - 1, float(value)
+            self.designs.append(np.array(designs[i], dtype=np.int64))
+            self.values.append(np.array(metrics[i]))
+            rank = (float(scores[i]), -float(predicted[i]))
+            if met[i] and rank > self._best_rank:
+                self._best, self._best_rank = len(self.designs) - 1, rank

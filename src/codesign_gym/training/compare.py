@@ -62,9 +62,7 @@ def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
             curves[agent] = table
     rows.sort(key=lambda row: -row["score_median"])
     if curves:
-        metrics = list(results[0]["metrics"])
-        objective = next(iter(set(metrics) - set(results[0]["constraints"])), metrics[0])
-        x, y = plots.axes_of(objective, metrics, results[0]["constraints"])
+        x, y = plots.axes_of(results[0])
         plots.front(out / "pareto.png", curves, x, y, results[0]["constraints"].get(x), results[0]["reference"])
         plots.learning_curve(out / "learning_curves.png", curves)
     return rows

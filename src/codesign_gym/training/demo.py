@@ -11,7 +11,7 @@ from rich.console import Console
 from codesign_gym.training.compare import compare
 from codesign_gym.training.config import RunConfig, configure
 
-NETWORK, DEVICE, LATENCY = "digits-cnn", "bitfusion", 0.6
+NETWORK, DEVICE, LATENCY = "digits-cnn", "bitfusion", 0.5
 AGENTS = ("ppo", "random", "evolutionary", "greedy", "milp", "uniform")
 
 

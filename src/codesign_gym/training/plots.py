@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,24 +94,23 @@ def nondominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     return kept
 
 
-def of_run(
-    folder: Path, table: pd.DataFrame, result: Mapping[str, Any], objective: str, metrics: Sequence[str]
-) -> None:
+def of_run(folder: Path, table: pd.DataFrame, result: Mapping[str, Any]) -> None:
     """All pictures of one finished run, under ``plots/``."""
     design(folder / "plots" / "design.png", result["design"])
     if table.empty:
         return
     learning_curve(folder / "plots" / "learning_curve.png", {"run": table})
-    x, y = axes_of(objective, metrics, result["constraints"])
+    x, y = axes_of(result)
     front(folder / "plots" / "pareto.png", {"run": table}, x, y, result["constraints"].get(x), result["reference"])
 
 
-def axes_of(objective: str, metrics: Sequence[str], constraints: Mapping[str, float]) -> tuple[str, str]:
-    """What to draw against what: a cost (a limited one if there is one), and the score of the network."""
+def axes_of(result: Mapping[str, Any]) -> tuple[str, str]:
+    """What to draw against what: the cost that is minimised or limited, and how well the network does."""
+    metrics = list(result["metrics"])
     scored = next((m for m in metrics if m in ("accuracy", "loss")), metrics[0])
     costs = [m for m in metrics if m != scored]
-    limited = [m for m in costs if m in constraints]
-    x = objective if objective in costs else (limited or costs or [scored])[0]
+    limited = [m for m in costs if m in result["constraints"]]
+    x = result["objective"] if result["objective"] in costs else (limited or costs or [scored])[0]
     return x, scored
 
 

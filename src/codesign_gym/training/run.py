@@ -34,8 +34,7 @@ def run(config: RunConfig, path: Path, console: Console) -> dict[str, Any]:
         best = kept[plots.nondominated(kept[metrics].to_numpy(dtype=float) * signs)]
         with replacing(path / "front.csv") as aside:
             best.to_csv(aside, index=False)
-    objective = next(iter(set(metrics) - set(result["constraints"])), metrics[0])
-    plots.of_run(path, table, result, objective, metrics)
+    plots.of_run(path, table, result)
     _export_policy(folder)
     return result
 

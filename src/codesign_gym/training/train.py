@@ -116,17 +116,19 @@ def train(
 
 def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, seconds: float) -> dict[str, Any]:
     """The best design, measured on data that the search did not see, and the ledger."""
-    if recorder.best is None:
+    chosen = recorder.chosen()
+    if chosen is None:
         values = recorder.known_metrics
         tightest = ", ".join(f"{bound.metric} {bound.limit:.6g}" for bound in problem.constraints)
         raise Infeasible(
             f"none of {len(values)} designs that were scored keeps within {tightest}; give it more evaluations"
         )
-    design, metrics = recorder.best
+    design, metrics = chosen
     names = [metric.name for metric in problem.metrics]
     return {
         "metrics": dict(zip(names, map(float, metrics), strict=True)),
         "score": float(score(problem, metrics[None])[0]),
+        "objective": problem.objective.metric,
         "claims": problem.claim(design),
         "reference": reference(problem),
         "constraints": {bound.metric: bound.limit for bound in problem.constraints},

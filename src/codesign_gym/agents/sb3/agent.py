@@ -169,7 +169,7 @@ def greedy_designs(model: BaseAlgorithm) -> Designs:
         masks: dict[str, Any] = {"action_masks": core.action_mask(state)} if masked else {}
         actions, _ = model.predict(seen, deterministic=True, **masks)
         state = core.transition(state, actions)
-    return np.asarray(state.design)
+    return np.asarray(state.design, dtype=np.int64)
 
 
 def _check_actions(algorithm: type[BaseAlgorithm], view: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.envs.core.actions import ActionView, BadAction, nearest_legal, view
+from codesign_gym.envs.core.core import put, take
 from codesign_gym.envs.core.drawing import bars
 from codesign_gym.envs.core.enforcement import Enforcement, legal, project
 from codesign_gym.envs.core.problem import DesignProblem, score, usage
@@ -30,7 +31,7 @@ class ConstructState:
 
     step: Array  # (batch,) decisions taken
     prefix: Array  # (batch,) joint index of the current group's earlier choices
-    design: Array  # (batch, knobs) choice indices; 0 where undecided
+    design: Array  # (batch, knobs) choice indices, int16 since every step copies them; 0 where undecided
     estimate: Array  # (batch, 1 + constraints) totals if the rest were drawn at random
     bound: Array  # (batch, constraints) least usage that can still be reached
     mask: Array  # (batch, choices) legal choices of the next decision
@@ -150,7 +151,7 @@ class ConstructCore:
         return ConstructState(
             step=step,
             prefix=prefix,
-            design=np.zeros((batch, len(problem.space)), dtype=np.int64),
+            design=np.zeros((batch, len(problem.space)), dtype=np.int16),
             estimate=self._repeat(problem.separable.mean.start, batch),
             bound=bound,
             mask=self._mask(step, prefix, bound),
@@ -161,47 +162,54 @@ class ConstructCore:
 
     def transition(self, state: ConstructState, actions: Array) -> ConstructState:
         """Decide the next knob of every unfinished design."""
-        separable, knobs = self.problem.separable, len(self.problem.space)
-        rows = np.arange(len(state.step))
-        going = state.step < knobs
-        at = np.minimum(state.step, knobs - 1)
+        knobs = len(self.problem.space)
         wanted = self.actions.decode(actions)
-        if len(wanted) != len(rows):
-            raise BadAction(f"{len(wanted)} actions for {len(rows)} environments")
+        if len(wanted) != len(state.step):
+            raise BadAction(f"{len(wanted)} actions for {len(state.step)} environments")
+        going = state.step < knobs
+        if going.all():
+            after = self._decide(state, wanted)
+            finished = after.step == knobs
+        else:
+            index = np.flatnonzero(going)
+            after = put(state, index, self._decide(take(state, index), wanted[index]))
+            finished = going & (after.step == knobs)
+        return self._finish(after, finished) if finished.any() else after
+
+    def _decide(self, state: ConstructState, wanted: NDArray[np.int64]) -> ConstructState:
+        """The next knob of designs that all have one left."""
+        separable, at = self.problem.separable, state.step
         choice = nearest_legal(wanted, state.mask)
         design = state.design.copy()
-        design[rows, at] = np.where(going, choice, design[rows, at])
-        estimate = state.estimate + going[:, None] * separable.mean.change[at, state.prefix, :, choice]
-        bound = state.bound + going[:, None] * separable.least.change[at, state.prefix, 1:, choice]
-        step = np.minimum(state.step + 1, knobs)
-        last_slot = step % separable.slots == 0
-        prefix = np.where(last_slot, 0, state.prefix * separable.choices + choice)
-        after = replace(
+        design[np.arange(len(at)), at] = choice
+        bound = state.bound + separable.least.added(at, state.prefix, choice)[:, 1:]
+        step = at + 1
+        prefix = np.where(step % separable.slots == 0, 0, state.prefix * separable.choices + choice)
+        return replace(
             state,
             step=step,
             prefix=prefix,
             design=design,
-            estimate=estimate,
+            estimate=state.estimate + separable.mean.added(at, state.prefix, choice),
             bound=bound,
             mask=self._mask(step, prefix, bound),
-            corrections=state.corrections + (going & (choice != wanted)),
+            corrections=state.corrections + (choice != wanted),
         )
-        finished = going & (step == knobs)
-        return self._finish(after, finished) if finished.any() else after
 
     def _finish(self, state: ConstructState, finished: Array) -> ConstructState:
         """Repair, evaluate and price the designs that have just been completed."""
-        designs = state.design[finished]
+        designs = state.design[finished].astype(np.int64)
         if self.enforcement.project:
             designs = project(self.problem.separable, designs)
         metrics, used = state.metrics.copy(), self.problem.separable.totals(designs)
         metrics[finished] = self.problem.evaluate(designs)
-        design, estimate, price = state.design.copy(), state.estimate.copy(), state.price.copy()
+        design, price = state.design.copy(), state.price.copy()
+        estimate, bound = state.estimate.copy(), state.bound.copy()
         if self.enforcement.price is not None:
             # Charged on the design as the agent built it: a repaired one never exceeds its limit.
             price[finished] = self.enforcement.price.update(price[finished], estimate[finished, 1:], self._start_price)
-        design[finished], estimate[finished] = designs, used
-        return replace(state, design=design, estimate=estimate, bound=estimate[:, 1:], metrics=metrics, price=price)
+        design[finished], estimate[finished], bound[finished] = designs, used, used[:, 1:]
+        return replace(state, design=design, estimate=estimate, bound=bound, metrics=metrics, price=price)
 
     def observation(self, state: ConstructState) -> NDArray[np.float32]:
         """The observer's view."""

@@ -100,6 +100,10 @@ class DesignProblem(Protocol):
         """Figures of a final design of shape (knobs,), from data that the search never saw; may be empty."""
         ...
 
+    def standard_error(self, metrics: Values) -> Values:
+        """Standard error of the objective's reward, shape (batch,), of metrics (batch, metrics); 0 where exact."""
+        ...
+
     def evaluate(self, designs: Designs) -> Values:
         """Score designs of shape (batch, knobs); returns metrics of shape (batch, metrics)."""
         ...

@@ -125,6 +125,16 @@ class Walk:
     start: Table
     change: Table
 
+    @cached_property
+    def _rows(self) -> Table:
+        """The changes of one choice side by side, shape (knobs * prefixes * choices, 1 + constraints)."""
+        return np.ascontiguousarray(np.moveaxis(self.change, 2, -1)).reshape(-1, self.change.shape[2])
+
+    def added(self, knob: NDArray[np.int64], prefix: NDArray[np.int64], choice: NDArray[np.int64]) -> Table:
+        """What one choice in each design adds, shape (batch, 1 + constraints), for indices of shape (batch,)."""
+        _, prefixes, _, choices = self.change.shape
+        return self._rows.take((knob * prefixes + prefix) * choices + choice, axis=0)
+
 
 def _quiet(reduce: Callable[[Table], Table], part: Table) -> Table:
     """Reduce with NaN for what is not allowed; a slice without any allowed entry gives NaN."""

@@ -30,6 +30,11 @@ class Scorer(Protocol):
         """Whether a score comes from running the network, which the ledger counts apart."""
         ...
 
+    @property
+    def images(self) -> int:
+        """How many images a measured score is a share of; 0 where it is not measured."""
+        ...
+
     def score(self, bits: NDArray[np.int64]) -> Values:
         """Scores of shape (batch,) for bitwidths of shape (batch, layers, 2)."""
         ...
@@ -128,6 +133,13 @@ class MixedPrecisionProblem:
     def measured(self) -> bool:
         """Whether scores come from running the network."""
         return self.scorer.measured
+
+    def standard_error(self, metrics: Values) -> Values:
+        """Binomial standard error of a measured accuracy, in the objective's reward; 0 for anything else."""
+        if not (self.scorer.measured and self.objective.metric == self.scorer.metric_name):
+            return np.zeros(len(metrics))
+        share = metrics[:, 0]
+        return np.asarray(abs(self.objective.weight) * np.sqrt(share * (1 - share) / self.scorer.images))
 
     def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
         """Figures of a final design of shape (knobs,) that the search did not see; empty where nothing is measured."""

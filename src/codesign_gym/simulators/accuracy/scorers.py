@@ -19,6 +19,11 @@ class MeasuredAccuracy:
     metric_name: str = "accuracy"
     measured: bool = True
 
+    @property
+    def images(self) -> int:
+        """Images of the search split."""
+        return len(self.quantized.trained.splits.search)
+
     def score(self, bits: NDArray[np.int64]) -> NDArray[np.float64]:
         """Shape (batch,), for bits of shape (batch, layers, 2)."""
         return np.asarray(self.quantized.accuracy(bits))
@@ -31,6 +36,7 @@ class PredictedAccuracy:
     surrogate: Surrogate
     metric_name: str = "accuracy"
     measured: bool = False
+    images: int = 0
 
     def score(self, bits: NDArray[np.int64]) -> NDArray[np.float64]:
         """Shape (batch,), for bits of shape (batch, layers, 2)."""
@@ -50,6 +56,7 @@ class AdditiveLoss:
     least_bits: int
     metric_name: str = "loss"
     measured: bool = False
+    images: int = 0
 
     def score(self, bits: NDArray[np.int64]) -> NDArray[np.float64]:
         """Shape (batch,), for bits of shape (batch, layers, 2)."""

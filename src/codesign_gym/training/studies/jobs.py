@@ -85,9 +85,10 @@ def run(job: Job) -> Outcome:
     interface.search(interface.build(content), Task(replace(core, problem=recorder), recorder, job.seed))
     base = reference(problem)
     kept = float(feasible(problem, recorder.known_metrics).mean()) if recorder.evaluations else 0.0
-    if recorder.best is None:
+    chosen = recorder.chosen()
+    if chosen is None:
         return Outcome(job, {}, base, feasible=kept, evaluations=recorder.evaluations)
-    design, metrics = recorder.best
+    design, metrics = chosen
     separable = problem.separable
     uniform = separable.totals(uniform_designs(separable))
     met = within(uniform[:, 1:])
