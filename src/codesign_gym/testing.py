@@ -13,6 +13,7 @@ check_env(ThingEnv, difficulty=3)  # or its class
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from codesign_gym.errors import CodesignError
 ENVIRONMENTS = 3  # how many the views are compared on
 LONGEST_EPISODE = 100_000  # steps
 SEED = 7
+COLOURS = re.compile(r"\x1b\[\d*m")  # Gymnasium's warnings have them
 
 
 class CheckFailed(CodesignError):
@@ -90,7 +92,7 @@ def check_env(env: str | type[gym.Env[Any, Any]], **options: Any) -> tuple[str, 
                 warnings.simplefilter("error")
                 check(subject)
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = " ".join(COLOURS.sub("", str(error)).split()) or type(error).__name__
             raise CheckFailed(f"{subject.name}: check {name!r} failed: {reason}") from error
     return tuple(checks)
 
@@ -238,10 +240,10 @@ def _adapter(subject: Subject) -> None:
 
 CHECKS: dict[str, Callable[[Subject], None]] = {
     "episode end": _ends,
-    "gymnasium's checker": _gymnasium,
-    "stable-baselines3's checker": _stable_baselines3,
     "determinism": _seeded,
     "observations and rewards": _sound,
+    "gymnasium's checker": _gymnasium,
+    "stable-baselines3's checker": _stable_baselines3,
 }
 
 CORE_CHECKS: dict[str, Callable[[Subject], None]] = {

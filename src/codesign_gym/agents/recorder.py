@@ -136,6 +136,11 @@ class Recorder:
         row = int(near[np.lexsort((-scores[near], predicted))[0]])
         return (self.designs[row], self.values[row]) if error > 0 else self.best
 
+    @property
+    def measurable(self) -> DesignProblem | None:
+        """The problem's."""
+        return self.problem.measurable
+
     def standard_error(self, metrics: Values) -> Values:
         """The problem's."""
         return self.problem.standard_error(metrics)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.agents import interface
+from codesign_gym.agents.confirm import confirm
 from codesign_gym.agents.interface import Task
 from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.catalog import attribute
@@ -116,14 +117,15 @@ def train(
 
 def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, seconds: float) -> dict[str, Any]:
     """The best design, measured on data that the search did not see, and the ledger."""
-    chosen = recorder.chosen()
-    if chosen is None:
+    confirmed = confirm(recorder)
+    if confirmed is None:
         values = recorder.known_metrics
         tightest = ", ".join(f"{bound.metric} {bound.limit:.6g}" for bound in problem.constraints)
         raise Infeasible(
             f"none of {len(values)} designs that were scored keeps within {tightest}; give it more evaluations"
         )
-    design, metrics = chosen
+    design, metrics = confirmed.design, confirmed.metrics
+    problem = problem.measurable or problem
     names = [metric.name for metric in problem.metrics]
     return {
         "metrics": dict(zip(names, map(float, metrics), strict=True)),
@@ -135,7 +137,7 @@ def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, second
         "design": choices(problem, design),
         "choices": [int(choice) for choice in design],
         "ledger": {
-            "accuracy_evaluations": recorder.evaluations if problem.measured else 0,
+            "accuracy_evaluations": confirmed.measured,
             "simulator_evaluations": recorder.evaluations,
             "proposals": recorder.proposals,
             "seconds": round(seconds, 3),

@@ -84,8 +84,8 @@ class BoxView:
 
     def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
         """The interval that each action lies in; NaN counts as the lowest."""
-        share = (np.nan_to_num(np.asarray(actions, dtype=np.float64), nan=-1.0).reshape(-1) + 1.0) / 2.0
-        return np.clip(np.floor(share * self.choices), 0, self.choices - 1).astype(np.int64)
+        bounded = np.clip(np.nan_to_num(np.asarray(actions, dtype=np.float64), nan=-1.0).reshape(-1), -1.0, 1.0)
+        return np.minimum((bounded + 1.0) / 2.0 * self.choices, self.choices - 1).astype(np.int64)
 
 
 def _indices(actions: NDArray[Any], choices: int) -> NDArray[np.int64]:

@@ -100,6 +100,11 @@ class DesignProblem(Protocol):
         """Figures of a final design of shape (knobs,), from data that the search never saw; may be empty."""
         ...
 
+    @property
+    def measurable(self) -> DesignProblem | None:
+        """The same problem with measured scores, where these are predicted and can be measured; else None."""
+        ...
+
     def standard_error(self, metrics: Values) -> Values:
         """Standard error of the objective's reward, shape (batch,), of metrics (batch, metrics); 0 where exact."""
         ...

@@ -82,6 +82,7 @@ class Score:
         sensitivities: predicted loss of every knob at every bitwidth, (layers, 2, bitwidths).
         judge: what may be claimed of a design.
         sample: bitwidths (samples, layers, 2) and accuracies (samples,) that were measured beforehand.
+        real: what measures, where ``scorer`` only predicts.
     """
 
     network: Network
@@ -89,6 +90,7 @@ class Score:
     sensitivities: NDArray[np.float64]
     judge: Judge | None = None
     sample: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
+    real: Scorer | None = None
 
 
 def build(options: Options) -> ConstructCore:
@@ -138,6 +140,7 @@ def mixed_precision_problem(options: Options) -> MixedPrecisionProblem:
         constraints=constraints,
         loss_limit=loss_limit,
         judge=score.judge,
+        real=score.real,
     )
 
 
@@ -147,6 +150,8 @@ def _goal(
     """Objective, constraints, and the predicted loss that stands for a floor."""
     highest = np.full((1, len(score.network), 2), bit_values[-1])
     reference = float(score.scorer.score(highest)[0])
+    from codesign_gym.simulators.accuracy.monotone import PredictedByLoss
+
     metric = goal.cost_metric(options.minimize)
     if options.floor is None:
         found = goal.limits(options.budget or {}, full)
@@ -157,55 +162,40 @@ def _goal(
         raise BadConfig("give a budget or a floor, not both: one of accuracy and cost is bounded, the other improved")
     if score.sample is None:
         raise BadConfig(
-            f"accuracy {options.accuracy!r} has nothing that a floor could bound; accepted: 'measured', 'surrogate'"
+            f"accuracy {options.accuracy!r} has nothing that a floor could bound; accepted: 'measured', 'surrogate', 'sensitivity'"
         )
     if not 0 < options.floor <= 100:
         raise BadConfig(f"floor is {options.floor!r}; accepted: percentage points in (0, 100]")
     if metric not in full:
         raise BadConfig(f"minimize {options.minimize!r}: this device's model has no source for {metric}")
     floor = Constraint("accuracy", reference - options.floor / 100, reference)
-    limit = _loss_limit(score, bit_values, reference - options.floor / 100)
+    limit = PredictedByLoss.fit(*score.sample, score.sensitivities, bit_values).largest_loss(floor.limit)
     return Objective(metric, -1.0 / full[metric], full[metric]), (floor,), limit
 
 
-def _loss_limit(score: Score, bit_values: tuple[int, ...], floor: float) -> float:
-    """The largest predicted loss at which the measured sample still keeps the floor, by isotonic regression."""
-    from sklearn.isotonic import IsotonicRegression
-
-    from codesign_gym.simulators.accuracy.sensitivity import additive
-
-    assert score.sample is not None
-    bits, accuracy = score.sample
-    predicted = additive(score.sensitivities, bit_values, bits)
-    fitted = IsotonicRegression(increasing=False, out_of_bounds="clip").fit(predicted, accuracy)
-    grid = np.geomspace(max(predicted.min(), 1e-6), predicted.max(), 512)
-    kept = grid[fitted.predict(grid) >= floor]
-    return float(kept.max()) if len(kept) else float(grid[0])
-
-
 def _measured(options: Options, bit_values: tuple[int, ...]) -> Score:
-    from codesign_gym.simulators.accuracy.scorers import MeasuredAccuracy
-
-    network, quantized, rises, judge = _sensitive(options, bit_values)
-    sample = _sample(options, quantized, bit_values) if options.floor is not None else None
-    return Score(network, MeasuredAccuracy(quantized), rises, judge, sample)
+    found = _real(options, bit_values)
+    sample = _sample(options, found.quantized, bit_values) if options.floor is not None else None
+    return Score(found.network, found.scorer, found.rises, found.judge, sample)
 
 
 def _surrogate(options: Options, bit_values: tuple[int, ...]) -> Score:
     from codesign_gym.simulators.accuracy.scorers import PredictedAccuracy
     from codesign_gym.simulators.accuracy.surrogate import Surrogate
 
-    network, quantized, rises, judge = _sensitive(options, bit_values)
-    bits, accuracy = _sample(options, quantized, bit_values)
-    surrogate = Surrogate.fit(bits, accuracy, rises, bit_values, options.seed)
-    return Score(network, PredictedAccuracy(surrogate), rises, judge, (bits, accuracy))
+    found = _real(options, bit_values)
+    bits, accuracy = _sample(options, found.quantized, bit_values)
+    surrogate = Surrogate.fit(bits, accuracy, found.rises, bit_values, options.seed)
+    return Score(found.network, PredictedAccuracy(surrogate), found.rises, found.judge, (bits, accuracy), found.scorer)
 
 
 def _sensitivity(options: Options, bit_values: tuple[int, ...]) -> Score:
-    from codesign_gym.simulators.accuracy.scorers import AdditiveLoss
+    from codesign_gym.simulators.accuracy.monotone import PredictedByLoss
 
-    network, _, rises, judge = _sensitive(options, bit_values)
-    return Score(network, AdditiveLoss(rises, bit_values[0]), rises, judge)
+    found = _real(options, bit_values)
+    sample = _sample(options, found.quantized, bit_values)
+    predicted = PredictedByLoss.fit(*sample, found.rises, bit_values)
+    return Score(found.network, predicted, found.rises, found.judge, sample, found.scorer)
 
 
 def _tabular(options: Options, bit_values: tuple[int, ...]) -> Score:
@@ -238,13 +228,30 @@ def quantized_network(options: Options) -> Any:
     return QuantizedNetwork(load(options.network, options.data), Quantization(fine_tune=tuning), Memo.default())
 
 
-def _sensitive(options: Options, bit_values: tuple[int, ...]) -> tuple[Network, Any, NDArray[np.float64], Judge]:
+@dataclass(frozen=True)
+class _Real:
+    """A really trained network, ready to be measured, and its sensitivities."""
+
+    network: Network
+    quantized: Any
+    scorer: Scorer
+    rises: NDArray[np.float64]
+    judge: Judge
+
+
+def _real(options: Options, bit_values: tuple[int, ...]) -> _Real:
     from codesign_gym.simulators.accuracy.claims import TestAccuracy
+    from codesign_gym.simulators.accuracy.scorers import MeasuredAccuracy
     from codesign_gym.simulators.accuracy.sensitivity import sensitivities
 
     quantized = quantized_network(options)
-    rises = sensitivities(quantized, bit_values)
-    return quantized.trained.network.weighted(), quantized, rises, TestAccuracy(quantized, bit_values[-1])
+    return _Real(
+        network=quantized.trained.network.weighted(),
+        quantized=quantized,
+        scorer=MeasuredAccuracy(quantized),
+        rises=sensitivities(quantized, bit_values),
+        judge=TestAccuracy(quantized, bit_values[-1]),
+    )
 
 
 def _sample(

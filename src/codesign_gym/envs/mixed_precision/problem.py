@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -67,6 +67,7 @@ class MixedPrecisionProblem:
         constraints: budgets on costs, or a floor on the scorer's metric.
         loss_limit: the predicted loss that is taken to meet the scorer's floor; None without a floor.
         judge: what may be claimed of a design; None where nothing is measured.
+        real: what measures, where ``scorer`` only predicts; what it guided is measured before it is reported.
     """
 
     network: Network
@@ -79,6 +80,7 @@ class MixedPrecisionProblem:
     constraints: tuple[Constraint, ...]
     loss_limit: float | None = None
     judge: Judge | None = None
+    real: Scorer | None = None
 
     @cached_property
     def space(self) -> DesignSpace:
@@ -133,6 +135,13 @@ class MixedPrecisionProblem:
     def measured(self) -> bool:
         """Whether scores come from running the network."""
         return self.scorer.measured
+
+    @property
+    def measurable(self) -> MixedPrecisionProblem | None:
+        """The same problem with scores that are measured, where these are only predicted."""
+        if self.real is None:
+            return None
+        return replace(self, scorer=self.real, real=None)
 
     def standard_error(self, metrics: Values) -> Values:
         """Binomial standard error of a measured accuracy, in the objective's reward; 0 for anything else."""

@@ -71,6 +71,7 @@ def run(job: Job) -> Outcome:
 
     from codesign_gym.agents import interface
     from codesign_gym.agents.baselines.milp import solve
+    from codesign_gym.agents.confirm import confirm
     from codesign_gym.agents.interface import Task
     from codesign_gym.agents.recorder import Limits, Recorder
     from codesign_gym.envs.core.enforcement import uniform_designs, within
@@ -83,12 +84,12 @@ def run(job: Job) -> Outcome:
     problem = core.problem
     recorder = Recorder(problem, Limits(job.evaluations, job.evaluations))
     interface.search(interface.build(content), Task(replace(core, problem=recorder), recorder, job.seed))
-    base = reference(problem)
+    base = reference(problem.measurable or problem)
     kept = float(feasible(problem, recorder.known_metrics).mean()) if recorder.evaluations else 0.0
-    chosen = recorder.chosen()
-    if chosen is None:
+    confirmed = confirm(recorder)
+    if confirmed is None:
         return Outcome(job, {}, base, feasible=kept, evaluations=recorder.evaluations)
-    design, metrics = chosen
+    design, metrics = confirmed.design, confirmed.metrics
     separable = problem.separable
     uniform = separable.totals(uniform_designs(separable))
     met = within(uniform[:, 1:])

@@ -1,0 +1,67 @@
+"""Every registered environment, with options that reach every part of it, through the public checker."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+from codesign_gym.envs.registration import ENVIRONMENTS
+from codesign_gym.testing import CHECKS, CORE_CHECKS, check_env
+
+TABULAR = {
+    "network": "mobilenetv2-imagenet100",
+    "device": "haq-cloud",
+    "accuracy": "tabular",
+    "budget": {"latency": 0.6, "size": 0.7},
+}
+MEANS = ("project", "mask", "price", "price+project", "none")
+
+#: Option sets for every id; an environment without an entry here fails the test below.
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "codesign/MixedPrecision-v0": [
+        *({**TABULAR, "enforcement": means, "reward": "dense", "observation": "rich"} for means in MEANS),
+        *(
+            {**TABULAR, "reward": reward, "observation": observation, "action": action}
+            for (reward, observation), action in product(
+                [("terminal", "haq"), ("dense", "haq"), ("terminal", "rich")], ["discrete", "multidiscrete", "box"]
+            )
+        ),
+        {**TABULAR, "budget": None, "pinned": "none", "bits": (3, 5)},
+    ]
+}
+
+CASES = [(name, options) for name, sets in OPTIONS.items() for options in sets]
+
+
+def label(case: Any) -> str | None:
+    if not isinstance(case, dict):
+        return None
+    return "-".join(str(value) for name, value in case.items() if TABULAR.get(name) != value)
+
+
+def test_every_environment_has_options_to_be_tested_with() -> None:
+    assert set(OPTIONS) == set(ENVIRONMENTS)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=label)
+def test_a_registered_environment_keeps_every_promise(name: str, options: dict[str, Any]) -> None:
+    assert check_env(name, **options) == (*CHECKS, *CORE_CHECKS)
+
+
+def test_a_measured_environment_keeps_every_promise(cache: Path) -> None:
+    """Torch modules with hooks stand behind it, and still it can be pickled."""
+    options = {"network": "digits-cnn", "device": "bismo-edge", "budget": {"latency": 0.6}}
+    assert check_env("codesign/MixedPrecision-v0", **options) == (*CHECKS, *CORE_CHECKS)
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_an_environment_explains_itself(name: str) -> None:
+    """Gymnasium's documentation pages are made of these sections."""
+    document = gym.make(name, **OPTIONS[name][0]).unwrapped.__doc__ or ""
+    sections = ("Description", "Action Space", "Observation Space", "Rewards", "Starting State", "Episode End")
+    for section in (*sections, "Arguments", "Version History"):
+        assert f"## {section}" in document
