@@ -169,23 +169,27 @@ def _ends(subject: Subject) -> None:
 
 
 def _masks(subject: Subject) -> None:
-    """A mask always has a legal choice and, where choices are numbered, legal choices are never corrected."""
+    """A mask always has a legal choice; legal choices are taken, and illegal ones are replaced and counted."""
     env = subject.make()
     assert isinstance(env, CodesignEnv)
     generator, actions = np.random.default_rng(SEED), _actions(env.action_space)
+    numbered = isinstance(env.action_space, gym.spaces.Discrete | gym.spaces.MultiDiscrete)
+    corrections = 0
     env.reset(seed=SEED)
     for step in range(2 * subject.episode):
         mask = env.action_masks()
         assert mask.dtype == np.bool_, f"step {step}: the mask is of type {mask.dtype}"
         assert mask.any(), f"step {step}: no action is legal"
-        action = actions()
-        if isinstance(env.action_space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
-            legal = generator.choice(np.flatnonzero(mask))
-            action = np.full(env.action_space.shape, legal, dtype=np.int64)
+        illegal = step % 2 == 1 and not mask.all()
+        choice = generator.choice(np.flatnonzero(mask != illegal))
+        action = np.full(env.action_space.shape or (), choice, dtype=np.int64) if numbered else actions()
         _, _, terminated, truncated, info = env.step(action)
-        if not isinstance(env.action_space, gym.spaces.Box):
-            assert info.get("corrections", 0) == 0, f"step {step}: a legal action was replaced"
+        if numbered and "corrections" in info:
+            rise, corrections = int(info["corrections"]) - corrections, int(info["corrections"])
+            word = "an illegal" if illegal else "a legal"
+            assert rise == illegal, f"step {step}: {word} action was counted as {rise} corrections"
         if terminated or truncated:
+            corrections = 0
             env.reset()
 
 
@@ -281,7 +285,7 @@ class _Parity:
         observations, infos = self.vector.reset(seed=seed, options={"reset_mask": mask})
         for i in np.flatnonzero(mask):
             answer = self.singles[i].reset(seed=None if seed is None else seed[i])
-            self._compare(f"reset before step {step}", i, answer, observations, infos)
+            self._compare(f"reset before step {step}", int(i), answer, observations, infos)
         self.done &= ~mask
 
     def _step(self, step: int, actions: Any) -> None:
@@ -319,7 +323,7 @@ class _Parity:
             else:
                 _equal(rows[i], value, f"{self._at(where, i)} info {name}")
 
-    def _at(self, where: str, i: int) -> str:
+    def _at(self, where: str, i: Any) -> str:
         return f"{self.mode.name}, {where}, environment {i}:"
 
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.construct import ConstructCore, ConstructState, DenseReward, Reward
 from codesign_gym.envs.core.enforcement import enforcement
-from codesign_gym.envs.core.problem import Constraint, Metric, Objective, Values
+from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
 from codesign_gym.envs.core.separable import Separable
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
 
 
 @dataclass(frozen=True, eq=False)
-class RandomProblem:
+class RandomProblem(Computed):
     """Metrics ``loss`` and ``use0``, ``use1``, ...: the totals of its tables."""
 
     separable: Separable
@@ -41,13 +41,6 @@ class RandomProblem:
     @property
     def constraints(self) -> tuple[Constraint, ...]:
         return tuple(Constraint(f"use{k}", 1.0) for k in range(len(self.separable.usage)))
-
-    @property
-    def measured(self) -> bool:
-        return False
-
-    def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
-        return {}
 
     def evaluate(self, designs: Designs) -> Values:
         return self.separable.totals(designs)

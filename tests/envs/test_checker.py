@@ -60,8 +60,10 @@ class Broken(ConstructCore):
         after = super().transition(state, actions)
         if self.fault == "batch matters":
             after.estimate[:] += len(after.step)
-        if self.fault == "corrections":
-            after.corrections[:] = 1
+        if self.fault == "counts corrections that are none":
+            after.corrections[:] += 1
+        if self.fault == "forgets corrections":
+            after.corrections[:] = 0
         return after
 
     def terminal(self, state):
@@ -81,7 +83,7 @@ class Broken(ConstructCore):
 
 class Faulty(CodesignEnv):
     def __init__(self, fault: str, render_mode: str | None = None) -> None:
-        sound = core_of(random_problem(1, groups=2), "price")
+        sound = core_of(random_problem(1, groups=2), "mask+price")
         parts = (sound.problem, sound.observer, sound.reward, sound.enforcement, sound.actions)
         super().__init__(Broken(*parts, fault=fault), render_mode)
         self.fault = fault
@@ -100,7 +102,8 @@ class Faulty(CodesignEnv):
     [
         ("drawn from nowhere", "determinism"),
         ("no legal action", "masks"),
-        ("corrections", "masks"),
+        ("counts corrections that are none", "masks"),
+        ("forgets corrections", "masks"),
         ("batch matters", "vector environment"),
         ("observation out of its space", "observations and rewards"),
         ("infinite reward", "observations and rewards"),

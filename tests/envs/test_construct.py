@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ MEANS = ("none", "project", "mask", "price", "price+project")
 
 def rewards(core, states) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Rewards summed over an episode, and each term's sum."""
-    terms = [core.reward_terms(before, after) for before, after in zip(states, states[1:], strict=False)]
+    terms = [core.reward_terms(before, after) for before, after in pairwise(states)]
     sums = {name: np.sum([step[name] for step in terms], axis=0) for name in terms[0]}
     return np.sum(list(sums.values()), axis=0), sums
 

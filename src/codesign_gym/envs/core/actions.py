@@ -84,7 +84,8 @@ class BoxView:
 
     def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
         """The interval that each action lies in; NaN counts as the lowest."""
-        bounded = np.clip(np.nan_to_num(np.asarray(actions, dtype=np.float64), nan=-1.0).reshape(-1), -1.0, 1.0)
+        wanted = np.asarray(actions, dtype=np.float64).reshape(-1)
+        bounded = np.minimum(np.fmax(wanted, -1.0), 1.0)  # fmax takes the number where the other is NaN
         return np.minimum((bounded + 1.0) / 2.0 * self.choices, self.choices - 1).astype(np.int64)
 
 

@@ -32,7 +32,7 @@ class ConstructState:
     step: Array  # (batch,) decisions taken
     prefix: Array  # (batch,) joint index of the current group's earlier choices
     design: Array  # (batch, knobs) choice indices, int16 since every step copies them; 0 where undecided
-    estimate: Array  # (batch, 1 + constraints) totals if the rest were drawn at random
+    estimate: Array  # (batch, 1 + constraints) totals if the rest were typical choices
     bound: Array  # (batch, constraints) least usage that can still be reached
     mask: Array  # (batch, choices) legal choices of the next decision
     price: Array  # (batch, constraints) reward given up per unit of usage; outlives episodes
@@ -83,7 +83,9 @@ class TerminalReward:
 class DenseReward:
     """Every decision earns the fall of the predicted loss and pays the price of the usage it adds.
 
-    Over an episode the terms add up to the Lagrangian of the separable tables, up to a constant.
+    Over an episode the terms add up to the Lagrangian of the separable tables, up to a constant, but for
+    one thing: a decision pays for no more than the whole grant. What one ruinous choice uses can be
+    thousands of grants, beside which all other differences would vanish.
     """
 
     def __call__(
@@ -91,7 +93,8 @@ class DenseReward:
     ) -> Mapping[str, NDArray[np.float64]]:
         """Terms ``loss`` and ``price``."""
         change = after.estimate - before.estimate
-        return {"loss": -change[:, 0], "price": -(before.price * change[:, 1:]).sum(-1)}
+        used = np.clip(change[:, 1:], -1.0, 1.0)
+        return {"loss": -change[:, 0], "price": -(before.price * used).sum(-1)}
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ class ConstructCore:
             step=step,
             prefix=prefix,
             design=np.zeros((batch, len(problem.space)), dtype=np.int16),
-            estimate=self._repeat(problem.separable.mean.start, batch),
+            estimate=self._repeat(problem.separable.typical.start, batch),
             bound=bound,
             mask=self._mask(step, prefix, bound),
             price=self._repeat(self._start_price, batch) if previous is None else previous.price,
@@ -190,7 +193,7 @@ class ConstructCore:
             step=step,
             prefix=prefix,
             design=design,
-            estimate=state.estimate + separable.mean.added(at, state.prefix, choice),
+            estimate=state.estimate + separable.typical.added(at, state.prefix, choice),
             bound=bound,
             mask=self._mask(step, prefix, bound),
             corrections=state.corrections + (choice != wanted),

@@ -114,6 +114,31 @@ class DesignProblem(Protocol):
         ...
 
 
+class Computed:
+    """What a :class:`DesignProblem` whose metrics are computed says about measuring: that there is none.
+
+    A problem of one's own inherits these parts and adds the others.
+    """
+
+    @property
+    def measured(self) -> bool:
+        """Nothing is run."""
+        return False
+
+    @property
+    def measurable(self) -> None:
+        """There is nothing to measure."""
+        return None
+
+    def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
+        """Nothing is claimed beyond the metrics."""
+        return {}
+
+    def standard_error(self, metrics: Values) -> Values:
+        """Metrics are exact."""
+        return np.zeros(len(metrics))
+
+
 def column(problem: DesignProblem, name: str) -> int:
     """The column of :meth:`DesignProblem.evaluate` that holds a metric."""
     return [metric.name for metric in problem.metrics].index(name)

@@ -90,9 +90,9 @@ class Separable:
         return self._walk(lambda part: np.nanmin(part, axis=-1))
 
     @cached_property
-    def mean(self) -> Walk:
-        """Decision by decision, the total if all that is undecided were drawn at random."""
-        return self._walk(lambda part: np.nanmean(part, axis=-1))
+    def typical(self) -> Walk:
+        """Decision by decision, the total if each group went on with the median of what it still may add."""
+        return self._walk(lambda part: np.nanmedian(part, axis=-1))
 
     def _walk(self, reduce: Callable[[Table], Table]) -> Walk:
         masked = np.where(self.joint_allowed, self.columns, np.nan)
@@ -133,7 +133,7 @@ class Walk:
     def added(self, knob: NDArray[np.int64], prefix: NDArray[np.int64], choice: NDArray[np.int64]) -> Table:
         """What one choice in each design adds, shape (batch, 1 + constraints), for indices of shape (batch,)."""
         _, prefixes, _, choices = self.change.shape
-        return self._rows.take((knob * prefixes + prefix) * choices + choice, axis=0)
+        return np.asarray(self._rows.take((knob * prefixes + prefix) * choices + choice, axis=0))
 
 
 def _quiet(reduce: Callable[[Table], Table], part: Table) -> Table:

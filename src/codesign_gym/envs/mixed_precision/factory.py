@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.construct import ConstructCore, DenseReward, TerminalReward
 from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
 from codesign_gym.envs.core.problem import Constraint, Objective
+from codesign_gym.envs.core.separable import Table
 from codesign_gym.envs.mixed_precision import goal
 from codesign_gym.envs.mixed_precision.observers import OBSERVERS
 from codesign_gym.envs.mixed_precision.problem import Judge, MixedPrecisionProblem, Scorer
@@ -59,7 +60,7 @@ class Options(Record):
     data: str | None = None
     budget: Mapping[str, float | str] | None = None
     floor: float | None = None
-    minimize: str = "latency"
+    minimize: Literal["latency", "energy", "size"] = "latency"
     accuracy: str = "measured"
     bits: Sequence[int] = (2, 8)
     pinned: str = "ends"
@@ -81,7 +82,6 @@ class Score:
         scorer: the score itself.
         sensitivities: predicted loss of every knob at every bitwidth, (layers, 2, bitwidths).
         judge: what may be claimed of a design.
-        sample: bitwidths (samples, layers, 2) and accuracies (samples,) that were measured beforehand.
         real: what measures, where ``scorer`` only predicts.
     """
 
@@ -89,7 +89,6 @@ class Score:
     scorer: Scorer
     sensitivities: NDArray[np.float64]
     judge: Judge | None = None
-    sample: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
     real: Scorer | None = None
 
 
@@ -127,56 +126,100 @@ def mixed_precision_problem(options: Options) -> MixedPrecisionProblem:
         )
         if column is not None
     }
-    full = {metric: float(column[:, -1, -1].sum()) for metric, column in costs.items()}
-    objective, constraints, loss_limit = _goal(options, score, bit_values, full)
+    pinned = _pinned(options.pinned, len(score.network))
+    goal_of = _budgeted if options.floor is None else _floored
+    aim = goal_of(options, score, bit_values, pinned, costs)
     return MixedPrecisionProblem(
         network=score.network,
         bit_values=bit_values,
-        pinned=_pinned(options.pinned, len(score.network)),
+        pinned=pinned,
         costs=costs,
         sensitivities=score.sensitivities,
-        scorer=score.scorer,
-        objective=objective,
-        constraints=constraints,
-        loss_limit=loss_limit,
+        scorer=aim.scorer,
+        objective=aim.objective,
+        constraints=aim.constraints,
+        loss_limit=aim.loss_limit,
         judge=score.judge,
         real=score.real,
     )
 
 
-def _goal(
-    options: Options, score: Score, bit_values: tuple[int, ...], full: Mapping[str, float]
-) -> tuple[Objective, tuple[Constraint, ...], float | None]:
-    """Objective, constraints, and the predicted loss that stands for a floor."""
-    highest = np.full((1, len(score.network), 2), bit_values[-1])
-    reference = float(score.scorer.score(highest)[0])
+@dataclass(frozen=True)
+class _Aim:
+    """What to improve within which bounds, how it is scored, and the predicted loss that stands for a floor."""
+
+    objective: Objective
+    constraints: tuple[Constraint, ...]
+    scorer: Scorer
+    loss_limit: float | None = None
+
+
+def _budgeted(
+    options: Options, score: Score, bit_values: tuple[int, ...], pinned: frozenset[int], costs: Mapping[str, Table]
+) -> _Aim:
+    """The best score within budgets."""
+    reference = _highest(score.scorer, score, bit_values)
+    weight = ACCURACY_WEIGHT if score.scorer.metric_name == "accuracy" else -1.0
+    bounds = goal.limits(options.budget or {}, {metric: _full(table) for metric, table in costs.items()})
+    constraints = tuple(Constraint(metric, limit) for metric, limit in bounds.items())
+    return _Aim(Objective(score.scorer.metric_name, weight, reference), constraints, score.scorer)
+
+
+def _floored(
+    options: Options, score: Score, bit_values: tuple[int, ...], pinned: frozenset[int], costs: Mapping[str, Table]
+) -> _Aim:
+    """The least cost above an accuracy floor.
+
+    Which predicted loss keeps the floor is learned from measured designs on the front of this very
+    cost and the predicted loss: of designs with equal predicted loss, optimised ones measure worse
+    than random ones.
+    """
     from codesign_gym.simulators.accuracy.monotone import PredictedByLoss
 
-    metric = goal.cost_metric(options.minimize)
-    if options.floor is None:
-        found = goal.limits(options.budget or {}, full)
-        weight = ACCURACY_WEIGHT if score.scorer.metric_name == "accuracy" else -1.0
-        bounds = tuple(Constraint(metric, limit) for metric, limit in found.items())
-        return Objective(score.scorer.metric_name, weight, reference), bounds, None
     if options.budget:
         raise BadConfig("give a budget or a floor, not both: one of accuracy and cost is bounded, the other improved")
-    if score.sample is None:
-        raise BadConfig(
-            f"accuracy {options.accuracy!r} has nothing that a floor could bound; accepted: 'measured', 'surrogate', 'sensitivity'"
-        )
-    if not 0 < options.floor <= 100:
+    real = score.real or score.scorer
+    if not real.measured:
+        raise BadConfig(f"accuracy {options.accuracy!r} measures nothing that a floor could bound")
+    if options.floor is None or not 0 < options.floor <= 100:
         raise BadConfig(f"floor is {options.floor!r}; accepted: percentage points in (0, 100]")
-    if metric not in full:
+    metric = goal.cost_metric(options.minimize)
+    if metric not in costs:
         raise BadConfig(f"minimize {options.minimize!r}: this device's model has no source for {metric}")
+    reference, full = _highest(real, score, bit_values), _full(costs[metric])
     floor = Constraint("accuracy", reference - options.floor / 100, reference)
-    limit = PredictedByLoss.fit(*score.sample, score.sensitivities, bit_values).largest_loss(floor.limit)
-    return Objective(metric, -1.0 / full[metric], full[metric]), (floor,), limit
+    bits = _front(costs[metric] / full, score.sensitivities, pinned, options.samples) + bit_values[0]
+    curve = PredictedByLoss.fit(bits, real.score(bits), score.sensitivities, bit_values)
+    scorer = curve if isinstance(score.scorer, PredictedByLoss) else score.scorer
+    return _Aim(Objective(metric, -1.0 / full, full), (floor,), scorer, curve.largest_loss(floor.limit))
+
+
+def _front(cost: Table, rises: Table, pinned: frozenset[int], samples: int) -> NDArray[np.int64]:
+    """Choice indices (samples, layers, 2) of designs that no other beats in cost and predicted loss together.
+
+    Each minimises cost plus a weight times loss, layer by layer, for weights from one end to the other.
+    """
+    loss = rises[:, 0, :, None] + rises[:, 1, None, :]
+    weights = np.geomspace(1e-2, 1e4, samples)[:, None, None, None] / max(float(loss.max()), 1e-12)
+    joint = (cost + weights * loss).reshape(samples, len(cost), -1).argmin(-1)
+    designs = np.stack(np.unravel_index(joint, cost.shape[1:]), axis=-1)
+    designs[:, list(pinned)] = cost.shape[1] - 1
+    return np.asarray(designs, dtype=np.int64)
+
+
+def _highest(scorer: Scorer, score: Score, bit_values: tuple[int, ...]) -> float:
+    """The score of the highest bitwidth everywhere."""
+    return float(scorer.score(np.full((1, len(score.network), 2), bit_values[-1]))[0])
+
+
+def _full(table: Table) -> float:
+    """The cost of the highest bitwidth everywhere."""
+    return float(table[:, -1, -1].sum())
 
 
 def _measured(options: Options, bit_values: tuple[int, ...]) -> Score:
     found = _real(options, bit_values)
-    sample = _sample(options, found.quantized, bit_values) if options.floor is not None else None
-    return Score(found.network, found.scorer, found.rises, found.judge, sample)
+    return Score(found.network, found.scorer, found.rises, found.judge)
 
 
 def _surrogate(options: Options, bit_values: tuple[int, ...]) -> Score:
@@ -186,16 +229,15 @@ def _surrogate(options: Options, bit_values: tuple[int, ...]) -> Score:
     found = _real(options, bit_values)
     bits, accuracy = _sample(options, found.quantized, bit_values)
     surrogate = Surrogate.fit(bits, accuracy, found.rises, bit_values, options.seed)
-    return Score(found.network, PredictedAccuracy(surrogate), found.rises, found.judge, (bits, accuracy), found.scorer)
+    return Score(found.network, PredictedAccuracy(surrogate), found.rises, found.judge, found.scorer)
 
 
 def _sensitivity(options: Options, bit_values: tuple[int, ...]) -> Score:
     from codesign_gym.simulators.accuracy.monotone import PredictedByLoss
 
     found = _real(options, bit_values)
-    sample = _sample(options, found.quantized, bit_values)
-    predicted = PredictedByLoss.fit(*sample, found.rises, bit_values)
-    return Score(found.network, predicted, found.rises, found.judge, sample, found.scorer)
+    predicted = PredictedByLoss.fit(*_sample(options, found.quantized, bit_values), found.rises, bit_values)
+    return Score(found.network, predicted, found.rises, found.judge, found.scorer)
 
 
 def _tabular(options: Options, bit_values: tuple[int, ...]) -> Score:
@@ -242,14 +284,14 @@ class _Real:
 def _real(options: Options, bit_values: tuple[int, ...]) -> _Real:
     from codesign_gym.simulators.accuracy.claims import TestAccuracy
     from codesign_gym.simulators.accuracy.scorers import MeasuredAccuracy
-    from codesign_gym.simulators.accuracy.sensitivity import sensitivities
+    from codesign_gym.simulators.accuracy.sensitivity import resolved, sensitivities
 
     quantized = quantized_network(options)
     return _Real(
         network=quantized.trained.network.weighted(),
         quantized=quantized,
         scorer=MeasuredAccuracy(quantized),
-        rises=sensitivities(quantized, bit_values),
+        rises=resolved(sensitivities(quantized, bit_values)),
         judge=TestAccuracy(quantized, bit_values[-1]),
     )
 

@@ -100,7 +100,7 @@ class RichObserver:
     @cached_property
     def _cost(self) -> NDArray[np.float32]:
         """Usage of every choice beyond the cheapest, shape (knobs, prefixes, constraints * bitwidths)."""
-        change = self.problem.separable.mean.change[:, :, 1:, :]  # (knobs, prefixes, constraints, bitwidths)
+        change = self.problem.separable.typical.change[:, :, 1:, :]  # (knobs, prefixes, constraints, bitwidths)
         finite = np.isfinite(change)
         cheapest = np.where(finite, change, np.inf).min(axis=-1, keepdims=True)
         beyond = np.where(finite, change, 0.0) - np.where(finite, cheapest, 0.0)
@@ -110,9 +110,9 @@ class RichObserver:
     def __call__(self, state: ConstructState) -> NDArray[np.float32]:
         """Observations of shape (batch, features)."""
         at = np.minimum(state.step, len(self._loss) - 1)
-        left = np.clip(1.0 - state.bound, -1.0, 1.0)
+        left = np.minimum(np.maximum(1.0 - state.bound, -1.0), 1.0)
         features = (self._haq(state), self._loss[at], self._cost[at, state.prefix], left.astype(np.float32))
-        return np.hstack(features)
+        return np.concatenate(features, axis=1)
 
 
 SPREAD = 3.0  # standard deviations that are told apart
