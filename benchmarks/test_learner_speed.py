@@ -77,6 +77,6 @@ def test_ppo_hardly_waits_for_the_environment(report) -> None:
     def learn(model: Any):
         return lambda: model.learn(steps, reset_num_timesteps=False)
 
-    ratio = speed(learn(real), learn(free), repeats=25)
+    ratio = speed(learn(real), learn(free), repeats=41)
     report("rate of PPO, MixedPrecision over a free environment", ratio, BAR, learn(real))
     assert ratio >= BAR

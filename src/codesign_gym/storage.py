@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from platformdirs import user_cache_dir
+from safetensors import SafetensorError
 
 from codesign_gym.errors import StorageError
 
@@ -50,8 +51,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with aside.open("rb") as written:
             os.fsync(written.fileno())
         aside.replace(path)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:  # safetensors tells of a full disk in its own words
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise StorageError(f"cannot write {path}: {reason}") from error
     finally:
         if aside is not None:
             aside.unlink(missing_ok=True)

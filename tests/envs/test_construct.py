@@ -31,12 +31,21 @@ def rewards(core, states) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 @given(seeds, st.sampled_from(MEANS))
 def test_dense_rewards_add_up_to_the_lagrangian(seed: int, means: str) -> None:
-    problem = random_problem(seed, groups=4)
+    problem = random_problem(seed, groups=4, tightness=0.9)  # no decision uses more than the whole grant
     core = core_of(problem, means, DenseReward())
     states = walk(core, problem.space.sample(np.random.default_rng(seed), 6))
     start, end = states[0], problem.separable.totals(states[-1].design.astype(np.int64))
     expected = (start.estimate - end) @ np.r_[1.0, states[0].price[0]]
     np.testing.assert_allclose(rewards(core, states)[0], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_decision_pays_for_no_more_than_the_whole_grant() -> None:
+    problem = random_problem(0, groups=1, tightness=0.0)
+    core = core_of(problem, "price", DenseReward())
+    before, *_, after = walk(core, np.full((1, len(problem.space)), problem.space.choices - 1))
+    (rise,) = (after.estimate - before.estimate)[:, 1]
+    assert rise > 1
+    assert core.reward_terms(before, after)["price"] == -before.price[0]
 
 
 @given(seeds, st.sampled_from(MEANS))

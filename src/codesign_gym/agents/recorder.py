@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,8 @@ class Recorder:
         on_new: called with every batch of new designs and their metrics, at once.
         proposals: designs asked for so far, repeated ones included.
         designs, values: every distinct design so far and its metrics, in order.
+        remembered: what an interrupted run had scored, in order, by the design's bytes; a design counts
+            once it is asked for again, so that a resumed run sees what an uninterrupted one does.
     """
 
     problem: DesignProblem
@@ -60,6 +63,7 @@ class Recorder:
     proposals: int = 0
     designs: list[NDArray[np.int64]] = field(default_factory=list)
     values: list[Values] = field(default_factory=list)
+    remembered: dict[bytes, Values] = field(default_factory=dict)
     _row: dict[bytes, int] = field(default_factory=dict)
     _best: int | None = None
     _best_rank: tuple[float, float] = (-np.inf, -np.inf)
@@ -162,21 +166,48 @@ class Recorder:
         room = max(self.limits.proposals - self.proposals, 0)
         keys = [row.tobytes() for row in designs[:room]]
         fresh = {key: i for i, key in reversed(list(enumerate(keys))) if key not in self._row}
-        new = sorted(fresh.values())[: max(self.remaining, 0)]  # a resumed run may hold more than its new grant
+        new = sorted(fresh.values())[: self.remaining]
         if new:
-            metrics = self.problem.evaluate(designs[new])
-            self._record(designs[new], metrics)
-            self.on_new(designs[new], metrics)
+            self._score(designs[new], [keys[i] for i in new])
         self.proposals += len(keys)
         if len(keys) < len(designs) or len(new) < len(fresh):
             raise BudgetSpent
         return np.array([self.values[self._row[key]] for key in keys]).reshape(-1, len(self.problem.metrics))
 
     def remember(self, designs: Designs, metrics: Values) -> None:
-        """Take in designs that an interrupted run had scored: they count as evaluations, but ``on_new`` is not told."""
+        """Take in what an interrupted run had scored: it is not scored, nor ``on_new`` told of it, a second time."""
+        rows = np.ascontiguousarray(designs, dtype=np.int64)
+        self.remembered = {row.tobytes(): values for row, values in zip(rows, metrics, strict=True)}
+
+    def go_on(self, evaluations: int, proposals: int) -> bool:
+        """Count the first remembered designs at once, as an agent's checkpoint has it.
+
+        Returns:
+            Whether there were so many; if not, nothing is changed.
+        """
+        if evaluations > len(self.remembered):
+            return False
+        first = dict(islice(self.remembered.items(), evaluations))
+        designs = np.array([np.frombuffer(key, dtype=np.int64) for key in first])
+        self._record(designs.reshape(len(first), -1), np.array(list(first.values())))
+        self.proposals = proposals
+        return True
+
+    def _score(self, designs: Designs, keys: list[bytes]) -> None:
+        """Record new designs of shape (batch, knobs); only those that are not remembered are evaluated and told."""
+        unknown = np.array([key not in self.remembered for key in keys])
+        metrics = np.empty((len(keys), len(self.problem.metrics)))
+        if unknown.any():
+            metrics[unknown] = self.problem.evaluate(designs[unknown])
+        for i in np.flatnonzero(~unknown):
+            metrics[i] = self.remembered[keys[i]]
         self._record(designs, metrics)
+        if unknown.any():
+            self.on_new(designs[unknown], metrics[unknown])
 
     def _record(self, designs: Designs, metrics: Values) -> None:
+        if not len(designs):
+            return
         scores, met = score(self.problem, metrics), feasible(self.problem, metrics)
         predicted = self.separable.totals(np.asarray(designs, dtype=np.int64))[:, 0]
         for i, key in enumerate(row.tobytes() for row in np.ascontiguousarray(designs, dtype=np.int64)):

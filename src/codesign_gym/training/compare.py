@@ -11,6 +11,7 @@ import pandas as pd
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.training import plots
+from codesign_gym.training.config import RunConfig
 from codesign_gym.training.folder import RunFolder
 
 
@@ -32,11 +33,13 @@ def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     folders = [RunFolder(path) for path in paths]
     configs, results = [folder.config() for folder in folders], [folder.result() for folder in folders]
     for path, config, result in zip(paths, configs, results, strict=True):
-        if config.env != configs[0].env or result["constraints"] != results[0]["constraints"]:
-            raise BadConfig(
-                f"{path} is a run of another problem ({config.env}, limits {result['constraints']}) than {paths[0]} "
-                f"({configs[0].env}, limits {results[0]['constraints']}); compare runs of one problem"
-            )
+        mine, first = _problem(config, result), _problem(configs[0], results[0])
+        for name, value in first.items():
+            if mine[name] != value:
+                raise BadConfig(
+                    f"{path} is a run of another problem than {paths[0]}: {name} {mine[name]} there, {value} here; "
+                    "compare runs of one problem"
+                )
     agents = list(dict.fromkeys(config.agent for config in configs))
     rows = []
     curves: dict[str, pd.DataFrame] = {}
@@ -66,3 +69,14 @@ def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         plots.front(out / "pareto.png", curves, x, y, results[0]["constraints"].get(x), results[0]["reference"])
         plots.learning_curve(out / "learning_curves.png", curves)
     return rows
+
+
+def _problem(config: RunConfig, result: dict[str, Any]) -> dict[str, Any]:
+    """What runs of one problem have in common; a network and a device show in what the highest choice costs."""
+    return {
+        "environment": config.env,
+        "objective": result["objective"],
+        "limits": result["constraints"],
+        "metrics of the highest choice": result["reference"],
+        "knobs": list(result["design"]),
+    }

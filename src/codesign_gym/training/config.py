@@ -50,7 +50,8 @@ def configure(
         UnknownName: for an unknown agent, with the nearest.
         BadConfig: for a bad value.
     """
-    for name, value, least in (("evaluations", evaluations, 1), ("seed", seed, 0)):
+    proposals = 4 * evaluations if proposals is None else proposals
+    for name, value, least in (("evaluations", evaluations, 1), ("proposals", proposals, 1), ("seed", seed, 0)):
         if value < least:
             raise BadConfig(f"{name} is {value}; accepted: {least} or more")
     content = interface.read(agent)
@@ -60,7 +61,7 @@ def configure(
         agent=agent,
         agent_file=content,
         evaluations=evaluations,
-        proposals=4 * evaluations if proposals is None else proposals,
+        proposals=proposals,
         seed=seed,
     )
 

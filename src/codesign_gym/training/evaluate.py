@@ -11,6 +11,7 @@ from codesign_gym.agents import interface
 from codesign_gym.agents.sb3.agent import Sb3Agent
 from codesign_gym.envs.core.enforcement import project
 from codesign_gym.envs.core.problem import feasible, score
+from codesign_gym.envs.core.space import Designs, DesignSpace
 from codesign_gym.errors import BadConfig
 from codesign_gym.training.folder import RunFolder
 from codesign_gym.training.train import choices, core_of, reference
@@ -39,17 +40,12 @@ def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
     problem = core.problem
     agent = interface.build(config.agent_file)
     saved = folder.policy()
-    design = np.array([result["choices"]], dtype=np.int64)
     if changes and isinstance(agent, Sb3Agent) and saved is not None:
         source = "policy"
         design = agent.designs(replace(core, enforcement=replace(core.enforcement, project=True)), *saved)
     else:
         source = "design"
-        if design.shape[1] != len(problem.space):
-            raise BadConfig(
-                f"agent {config.agent!r} leaves no policy, and its design of {design.shape[1]} knobs does not fit a "
-                f"problem of {len(problem.space)}; evaluate a run of a learning agent on another network"
-            )
+        design = _translated(config.agent, list(result["design"].values()), problem.space)
         if changes:
             design = project(problem.separable, design)
     metrics = problem.evaluate(design)
@@ -64,3 +60,20 @@ def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
         "constraints": {bound.metric: bound.limit for bound in problem.constraints},
         "design": choices(problem, design[0]),
     }
+
+
+def _translated(agent: str, values: list[float | str], space: DesignSpace) -> Designs:
+    """The design of a run as choices of another space, shape (1, knobs)."""
+    if len(values) != len(space):
+        raise BadConfig(
+            f"agent {agent!r} leaves no policy, and its design of {len(values)} knobs does not fit a problem of "
+            f"{len(space)}; evaluate a run of a learning agent on another network"
+        )
+    for knob, value in zip(space.knobs, values, strict=True):
+        if value not in knob.values or knob.fixed not in (None, knob.values.index(value)):
+            accepted = knob.values if knob.fixed is None else knob.values[knob.fixed : knob.fixed + 1]
+            raise BadConfig(
+                f"agent {agent!r} leaves no policy, and its design has {value!r} for {knob.name!r}; accepted here: "
+                f"{', '.join(map(str, accepted))}"
+            )
+    return np.array([[knob.values.index(v) for knob, v in zip(space.knobs, values, strict=True)]], dtype=np.int64)

@@ -63,14 +63,15 @@ class RunFolder:
         Raises:
             StorageError: if the folder holds something else, or a run of another configuration.
         """
-        if (self.path / "config.json").exists():
+        if (self.path / "config.json").is_file():
             other = difference(self.config(), config)
             if other:
                 raise StorageError(f"{self.path} holds a run of another configuration ({other}); name another --run")
             return True
-        if self.path.exists() and any(self.path.iterdir()):
-            raise StorageError(f"{self.path} is not empty and holds no run; name another --run")
         make_dir(self.path)
+        # A kill while config.json was being written may have left its hidden draft.
+        if any(not entry.name.startswith(".config.json.") for entry in self.path.iterdir()):
+            raise StorageError(f"{self.path} is not empty and holds no run; name another --run")
         content = {"run": config.model_dump(), "versions": _versions()}
         write_text(self.path / "config.json", json.dumps(content, indent=2) + "\n")
         return False
@@ -142,9 +143,14 @@ class RunFolder:
         path = self.path / "checkpoints" / f"{name}.safetensors"
         return self._load(path) if path.exists() else None
 
+    def save_policy(self, arrays: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
+        """Write the trained policy, which may be shared: no code is run to read it."""
+        self._store(self.path / "policy.safetensors", arrays, state)
+
     def policy(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
-        """The learner's last checkpoint: parameters and normalisation; None for an agent without a policy."""
-        return self.read("learner")
+        """The trained policy; None for an agent without one."""
+        path = self.path / "policy.safetensors"
+        return self._load(path) if path.exists() else None
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file."""

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from codesign_gym.errors import StorageError
 from codesign_gym.storage import replacing
 from codesign_gym.training.config import RunConfig
 from codesign_gym.training.folder import RunFolder
 from codesign_gym.training.train import Progress as State
 from codesign_gym.training.train import train
+
+#: What a run writes last.
+LAST = Path("plots") / "pareto.png"
 
 
 def run(config: RunConfig, path: Path, console: Console) -> dict[str, Any]:
@@ -23,20 +28,29 @@ def run(config: RunConfig, path: Path, console: Console) -> dict[str, Any]:
 
     folder = RunFolder(path)
     if folder.finished and folder.config() == config:
-        return folder.result()
-    with _Bar(config, console) as bar, _TensorBoard(path) as board:
-        result = train(config, folder, bar, board)
-    table, _ = folder.evaluations()
-    metrics = list(result["metrics"])
-    if not table.empty:
-        kept = table[table["feasible"] > 0] if (table["feasible"] > 0).any() else table
-        signs = np.array([-1.0 if name == "accuracy" else 1.0 for name in metrics])
-        best = kept[plots.nondominated(kept[metrics].to_numpy(dtype=float) * signs)]
-        with replacing(path / "front.csv") as aside:
-            best.to_csv(aside, index=False)
-    plots.of_run(path, table, result)
-    _export_policy(folder)
+        result = folder.result()
+    else:
+        with _Bar(config, console) as bar, _TensorBoard(path) as board:
+            result = train(config, folder, bar, board)
+    if not (path / LAST).is_file():  # a kill may have come between the result and its pictures
+        _export_policy(folder)
+        table, _ = folder.evaluations()
+        _write_front(path, table, list(result["metrics"]))
+        plots.of_run(path, table, result)
     return result
+
+
+def _write_front(path: Path, table: pd.DataFrame, metrics: list[str]) -> None:
+    """The feasible designs that no other beats in every metric; of all, where none is feasible."""
+    from codesign_gym.training.plots import nondominated
+
+    if table.empty:
+        return
+    kept = table[table["feasible"] > 0] if (table["feasible"] > 0).any() else table
+    signs = np.array([-1.0 if name == "accuracy" else 1.0 for name in metrics])
+    best = kept[nondominated(kept[metrics].to_numpy(dtype=float) * signs)]
+    with replacing(path / "front.csv") as aside:
+        best.to_csv(aside, index=False)
 
 
 def default_path(config: RunConfig) -> Path:
@@ -49,13 +63,11 @@ def default_path(config: RunConfig) -> Path:
 
 def _export_policy(folder: RunFolder) -> None:
     """Parameters and normalisation alone, as safetensors: what may be shared and loaded without running code."""
-    saved = folder.policy()
-    if saved is None:
-        return
-    arrays, state = saved
-    kept = {name: a for name, a in arrays.items() if ".parameters.policy" in name or ".normalization" in name}
-    RunFolder._store(folder.path / "policy.safetensors", kept, {"agent": folder.config().agent})
-    _ = state
+    saved = folder.read("learner")
+    if saved is not None:
+        from codesign_gym.agents.sb3 import snapshot
+
+        folder.save_policy(*snapshot.policy(*saved))
 
 
 class _Bar:
@@ -108,6 +120,9 @@ class _TensorBoard:
         if self.writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.writer = SummaryWriter(str(self.path / "tensorboard"))
-        for name, value in scalars.items():
-            self.writer.add_scalar(name, value, evaluation)
+            self.writer = SummaryWriter(str(self.path / "tensorboard"), flush_secs=10)
+        try:
+            for name, value in scalars.items():
+                self.writer.add_scalar(name, value, evaluation)
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path / 'tensorboard'}: {error.strerror or error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -104,7 +104,8 @@ def train(
         if designs.shape[1] != len(core.problem.space):
             raise StorageError(f"{folder.rows}: designs have {designs.shape[1]} knobs, not {len(core.problem.space)}")
         recorder.remember(designs, table[[metric.name for metric in core.problem.metrics]].to_numpy(dtype=np.float64))
-    log = _Log(recorder, folder, listener, scalars)
+    earlier_s = float(table["seconds"].iloc[-1]) if len(designs) else 0.0
+    log = _Log(recorder, folder, listener, scalars, time.monotonic() - earlier_s)
     recorder.on_new = log
     task = Task(
         replace(core, problem=recorder), recorder, config.seed, folder, lambda s: scalars(dict(s), recorder.evaluations)
@@ -164,7 +165,7 @@ class _Log:
     folder: RunFolder
     listener: Listener
     scalars: Scalars
-    began: float = field(default_factory=time.monotonic)
+    began: float
 
     def __call__(self, designs: Designs, metrics: Values) -> None:
         problem, recorder = self.recorder.problem, self.recorder

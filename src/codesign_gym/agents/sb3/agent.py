@@ -25,7 +25,7 @@ from codesign_gym.catalog import attribute
 from codesign_gym.envs.core.construct import ConstructCore
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.envs.core.views import CodesignVectorEnv
-from codesign_gym.errors import BadConfig
+from codesign_gym.errors import BadConfig, StorageError
 
 CHECKPOINT = "learner"
 
@@ -80,14 +80,12 @@ class Sb3Agent:
         model.set_logger(Logger(None, [_Forward(task)]))
         callback = _EveryRollout(task, self)
         saved = task.checkpoints.read(CHECKPOINT) if task.checkpoints else None
-        if saved is not None:
-            snapshot.put(model, *saved)
-            task.recorder.proposals = int(saved[1]["proposals"])
+        resumed = saved is not None and _resume(model, task.recorder, *saved)
         try:
-            model.learn(FOREVER, callback=callback, reset_num_timesteps=saved is None)
+            # SB3 adds what is asked for to what is done; the sum decides DQN's exploration.
+            model.learn(FOREVER - model.num_timesteps, callback=callback, reset_num_timesteps=not resumed)
         except BudgetSpent:
-            if task.checkpoints:
-                callback.save()
+            callback.save(spent=True)
             raise
 
     def designs(self, core: ConstructCore, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> Designs:
@@ -96,20 +94,21 @@ class Sb3Agent:
         Args:
             core: the environment; it may be of another network or device than the policy was trained
                 on, as long as its observations have the same shape.
-            arrays: the arrays of a checkpoint of this agent.
+            arrays: of a policy, see :func:`~codesign_gym.agents.sb3.snapshot.policy`.
             state: its JSON.
 
         Raises:
             BadConfig: if the policy does not fit the environment's observations or choices.
         """
         model = self._model(core.with_actions(self.actions), None, 0)
-        tree = restore(state["learner"], arrays)
-        if tree["last_obs"].shape[1:] != model.observation_space.shape:
+        try:
+            snapshot.put_policy(model, restore(state["tree"], arrays))
+        except snapshot.UNFIT as error:
+            reason = " ".join(str(error).split())
             raise BadConfig(
-                f"the policy sees observations of shape {tree['last_obs'].shape[1:]}, this environment gives "
-                f"{model.observation_space.shape}: constraints, bitwidths and observation must be alike"
-            )
-        snapshot.put_policy(model, tree)
+                "the policy does not fit this environment: constraints, bitwidths, observation and action must be as "
+                f"in training ({reason[:200]})"
+            ) from error
         return greedy_designs(model)
 
     def _model(self, core: ConstructCore, recorder: Recorder | None, seed: int) -> BaseAlgorithm:
@@ -155,6 +154,25 @@ class Sb3Agent:
         return rate
 
 
+def _resume(model: BaseAlgorithm, recorder: Recorder, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> bool:
+    """Bring learner and recorder to a checkpoint; False, and nothing changed, if its evaluations are not all known.
+
+    Raises:
+        StorageError: if the checkpoint is not one of this agent on this problem.
+        BudgetSpent: if it was taken when everything was spent.
+    """
+    try:
+        if not recorder.go_on(int(state["evaluations"]), int(state["proposals"])):
+            return False
+        snapshot.put(model, arrays, state)
+    except snapshot.UNFIT as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise StorageError(f"the checkpoint {CHECKPOINT!r} does not fit this run ({reason}); delete it") from error
+    if state["spent"]:
+        raise BudgetSpent
+    return True
+
+
 def greedy_designs(model: BaseAlgorithm) -> Designs:
     """The design of the policy's preferred choices, shape (1, knobs); evaluates it."""
     assert model.env is not None
@@ -198,12 +216,14 @@ class _EveryRollout(BaseCallback):
             greedy_designs(self.model)
         self.save()
 
-    def save(self) -> None:
-        """Keep the learner's whole state."""
+    def save(self, spent: bool = False) -> None:
+        """Keep the learner's whole state; ``spent`` says that there is nothing to go on with."""
         self._saved_at = self.num_timesteps
         if self.task.checkpoints:
             arrays, state = snapshot.take(self.model)
+            state["evaluations"] = self.task.recorder.evaluations
             state["proposals"] = self.task.recorder.proposals
+            state["spent"] = spent
             self.task.checkpoints.save(CHECKPOINT, arrays, state)
 
     def _has_learned(self) -> bool:

@@ -17,7 +17,17 @@ from codesign_gym.agents.sb3.trees import flatten, restore
 from codesign_gym.agents.sb3.vec_env import CodesignVecEnv
 from codesign_gym.envs.core.construct import ConstructState
 
-COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls")
+COUNTERS = (
+    "num_timesteps",
+    "_n_updates",
+    "_episode_num",
+    "_n_calls",
+    "_current_progress_remaining",
+    "exploration_rate",
+)
+
+#: What reading a state that belongs to another learner, or to none, may raise.
+UNFIT = (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError)
 
 
 def take(model: BaseAlgorithm) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -44,7 +54,10 @@ def take(model: BaseAlgorithm) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def put(model: BaseAlgorithm, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
     """Bring a freshly made learner to a saved state."""
     tree = restore(state["learner"], arrays)
-    put_policy(model, tree)
+    model.set_parameters(tree["parameters"], device="cpu")
+    for name, value in tree["variables"].items():
+        getattr(model, name).data = value
+    _put_normalization(model, tree["normalization"])
     for name, value in tree["counters"].items():
         setattr(model, name, value)
     model._last_obs = tree["last_obs"]
@@ -60,20 +73,34 @@ def put(model: BaseAlgorithm, arrays: Mapping[str, np.ndarray], state: Mapping[s
             setattr(model.replay_buffer, name, value)
 
 
+def policy(arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What acting needs of a learner's state: the policy's parameters and the normalisation."""
+    tree = restore(state["learner"], arrays)
+    kept: dict[str, np.ndarray] = {}
+    part = {"policy": tree["parameters"]["policy"], "normalization": tree["normalization"]}
+    return kept, {"tree": flatten(part, "policy", kept)}
+
+
 def put_policy(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
-    """Set only what acting needs: parameters and normalisation statistics."""
-    model.set_parameters(tree["parameters"], device="cpu")
-    for name, value in tree["variables"].items():
-        getattr(model, name).data = value
-    if isinstance(model.env, VecNormalize) and tree["normalization"]:
-        for name in ("obs_rms", "ret_rms"):
-            saved = tree["normalization"][name]
-            statistics = RunningMeanStd(shape=saved["mean"].shape)
-            statistics.mean, statistics.var, statistics.count = saved["mean"], saved["var"], saved["count"]
-            setattr(model.env, name, statistics)
-        returns = tree["normalization"]["returns"]
-        if len(returns) == model.env.num_envs:
-            model.env.returns = returns
+    """Give a freshly made learner a policy to act with; raises one of :data:`UNFIT` if it is another's."""
+    model.policy.load_state_dict(tree["policy"])
+    _put_normalization(model, tree["normalization"])
+
+
+def _put_normalization(model: BaseAlgorithm, saved: Mapping[str, Any]) -> None:
+    env = model.env
+    if not isinstance(env, VecNormalize):
+        return
+    if saved["obs_rms"]["mean"].shape != env.observation_space.shape:
+        raise ValueError(
+            f"it sees observations of shape {saved['obs_rms']['mean'].shape}, not {env.observation_space.shape}"
+        )
+    for name in ("obs_rms", "ret_rms"):
+        statistics = RunningMeanStd(shape=saved[name]["mean"].shape)
+        statistics.mean, statistics.var, statistics.count = (saved[name][part] for part in ("mean", "var", "count"))
+        setattr(env, name, statistics)
+    if len(saved["returns"]) == env.num_envs:
+        env.returns = saved["returns"]
 
 
 def normalization(model: BaseAlgorithm) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from codesign_gym.envs.core.core import put, take
 from codesign_gym.envs.core.drawing import bars
 from codesign_gym.envs.core.enforcement import Enforcement, legal, project
 from codesign_gym.envs.core.problem import DesignProblem, score, usage
+from codesign_gym.envs.core.separable import Walk
 from codesign_gym.errors import Infeasible
 
 Array = NDArray[Any]
@@ -93,7 +94,7 @@ class DenseReward:
     ) -> Mapping[str, NDArray[np.float64]]:
         """Terms ``loss`` and ``price``."""
         change = after.estimate - before.estimate
-        used = np.clip(change[:, 1:], -1.0, 1.0)
+        used = np.minimum(np.maximum(change[:, 1:], -1.0), 1.0)
         return {"loss": -change[:, 0], "price": -(before.price * used).sum(-1)}
 
 
@@ -185,7 +186,9 @@ class ConstructCore:
         choice = nearest_legal(wanted, state.mask)
         design = state.design.copy()
         design[np.arange(len(at)), at] = choice
-        bound = state.bound + separable.least.added(at, state.prefix, choice)[:, 1:]
+        columns = state.estimate.shape[1]
+        added = self._changes.added(at, state.prefix, choice)
+        bound = state.bound + added[:, columns:]
         step = at + 1
         prefix = np.where(step % separable.slots == 0, 0, state.prefix * separable.choices + choice)
         return replace(
@@ -193,7 +196,7 @@ class ConstructCore:
             step=step,
             prefix=prefix,
             design=design,
-            estimate=state.estimate + separable.typical.added(at, state.prefix, choice),
+            estimate=state.estimate + added[:, :columns],
             bound=bound,
             mask=self._mask(step, prefix, bound),
             corrections=state.corrections + (choice != wanted),
@@ -249,6 +252,15 @@ class ConstructCore:
     def render(self, state: ConstructState) -> NDArray[np.uint8]:
         """A bar per decided knob of the first environment."""
         return bars(self.problem.space, state.design[0], int(state.step[0]), self.problem.separable.slots)
+
+    @cached_property
+    def _changes(self) -> Walk:
+        """What every choice adds to the estimate and, behind it, to the bound: one look-up a step for both."""
+        typical, least = self.problem.separable.typical, self.problem.separable.least
+        return Walk(
+            np.concatenate([typical.start, least.start[1:]]),
+            np.concatenate([typical.change, least.change[:, :, 1:]], axis=2),
+        )
 
     @cached_property
     def _start_price(self) -> NDArray[np.float64]:

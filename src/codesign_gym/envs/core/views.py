@@ -169,14 +169,14 @@ class CodesignVectorEnv(_Pickled, gym.vector.VectorEnv[Any, Any, Any]):
     def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Infos]:
         """Take one action in every environment."""
         core, restart = self.core, self._done
-        before = self._state
-        if restart.any() and self.autoreset_mode is AutoresetMode.DISABLED:
+        before, any_restart = self._state, bool(restart.any())
+        if any_restart and self.autoreset_mode is AutoresetMode.DISABLED:
             raise ValueError(f"environments {np.flatnonzero(restart).tolist()} have ended and were not reset")
-        if restart.all():
+        if any_restart and restart.all():
             return self._restarted()
         self._state = core.transition(before, np.asarray(actions))
         terms = core.reward_terms(before, self._state)
-        if restart.any():
+        if any_restart:
             self._restart(restart)
             terms = {name: np.where(restart, 0.0, term) for name, term in terms.items()}
         terminated, truncated = core.terminal(self._state), core.truncated(self._state)

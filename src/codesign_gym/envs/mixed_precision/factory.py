@@ -43,6 +43,8 @@ class Options(Record):
         floor: percentage points of accuracy that may be lost against the highest bitwidth; then the
             cost ``minimize`` is the objective.
         minimize: which cost, where a floor is given.
+        loss_limit: predicted loss, in nats, that stands for the floor; by default learned from measured
+            designs. Devices are compared at an equal floor by giving them the same.
         accuracy: ``measured``, ``surrogate``, ``sensitivity`` or ``tabular``.
         bits: lowest and highest bitwidth.
         pinned: layers that keep the highest bitwidth: ``ends`` or ``none``.
@@ -61,6 +63,7 @@ class Options(Record):
     budget: Mapping[str, float | str] | None = None
     floor: float | None = None
     minimize: Literal["latency", "energy", "size"] = "latency"
+    loss_limit: float | None = Field(default=None, gt=0)
     accuracy: str = "measured"
     bits: Sequence[int] = (2, 8)
     pinned: str = "ends"
@@ -191,7 +194,8 @@ def _floored(
     bits = _front(costs[metric] / full, score.sensitivities, pinned, options.samples) + bit_values[0]
     curve = PredictedByLoss.fit(bits, real.score(bits), score.sensitivities, bit_values)
     scorer = curve if isinstance(score.scorer, PredictedByLoss) else score.scorer
-    return _Aim(Objective(metric, -1.0 / full, full), (floor,), scorer, curve.largest_loss(floor.limit))
+    limit = options.loss_limit or curve.largest_loss(floor.limit)
+    return _Aim(Objective(metric, -1.0 / full, full), (floor,), scorer, limit)
 
 
 def _front(cost: Table, rises: Table, pinned: frozenset[int], samples: int) -> NDArray[np.int64]:

@@ -126,10 +126,13 @@ class MixedPrecisionProblem:
 
     def evaluate(self, designs: Designs) -> Values:
         """The score, then the costs, of each design; shape (batch, metrics)."""
+        return np.stack([self.scorer.score(self.bits(designs)), *self.costs_of(designs).values()], axis=-1)
+
+    def costs_of(self, designs: Designs) -> dict[str, Values]:
+        """The costs alone, each of shape (batch,)."""
         weight, activation = designs[:, 0::2], designs[:, 1::2]
         layers = np.arange(len(self.network))
-        costs = [table[layers, weight, activation].sum(-1) for table in self.costs.values()]
-        return np.stack([self.scorer.score(self.bits(designs)), *costs], axis=-1)
+        return {name: table[layers, weight, activation].sum(-1) for name, table in self.costs.items()}
 
     @property
     def measured(self) -> bool:

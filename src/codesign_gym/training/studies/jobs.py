@@ -45,6 +45,7 @@ class Outcome:
         metrics: of the best design, by name; empty if no design was feasible.
         reference: metrics of the highest bitwidth everywhere.
         design: choice indices of the best design.
+        guided: those of the design with the best score during the search, before any measuring.
         claims: figures from images that the search did not see.
         predicted: predicted loss of the best design (a tabular twin's exact loss, in scaled units).
         optimum: the least predicted loss there is, in the same units.
@@ -57,6 +58,7 @@ class Outcome:
     metrics: dict[str, float]
     reference: dict[str, float]
     design: tuple[int, ...] = ()
+    guided: tuple[int, ...] = ()
     claims: dict[str, float] = field(default_factory=dict)
     predicted: float = float("nan")
     optimum: float = float("nan")
@@ -98,6 +100,7 @@ def run(job: Job) -> Outcome:
         metrics=dict(zip((m.name for m in problem.metrics), map(float, metrics), strict=True)),
         reference=base,
         design=tuple(int(c) for c in design),
+        guided=tuple(int(c) for c in recorder.best[0]) if recorder.best else (),
         claims=problem.claim(design),
         predicted=float(separable.totals(design)[0]),
         optimum=float(separable.totals(solve(separable))[0]) if job.options.get("accuracy") == "tabular" else np.nan,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from codesign_gym.training.studies.haq.part import Part, absent, middle
+from codesign_gym.training.studies.haq.part import FULL_ONLY, Part, absent, middle
 from codesign_gym.training.studies.jobs import Job, Outcome, run_all
 from codesign_gym.training.studies.jobs import run as run_job
 from codesign_gym.training.studies.study import Claim, Table
@@ -32,7 +32,7 @@ def run(scale: str, console: Console) -> Part:
     claims: list[Claim] = []
     rows: list[tuple[Any, ...]] = []
     for network in NETWORKS["full"]:
-        reason = absent(network) if network in NETWORKS[scale] else "only at scale full"
+        reason = absent(network) if network in NETWORKS[scale] else FULL_ONLY
         if reason is not None:
             claims += [Claim(_text(network, device), "1.4-1.95x", "", "", None, reason) for device in DEVICES]
             continue

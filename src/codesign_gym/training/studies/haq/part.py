@@ -10,6 +10,8 @@ import numpy as np
 from codesign_gym.errors import StorageError
 from codesign_gym.training.studies.study import Claim, Table
 
+FULL_ONLY = "only at scale full"
+
 
 @dataclass(frozen=True)
 class Part:
