@@ -27,6 +27,9 @@ app = typer.Typer(
 console = Console(width=None if sys.stdout.isatty() else 140)
 errors = Console(stderr=True)
 
+#: What a mistake on the command line raises; typer brings its own click, whose place varies with its version.
+USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Network = Annotated[str | None, typer.Option(help="Id, YAML file, or package.module:build.")]
 Device = Annotated[str | None, typer.Option(help="Id or YAML file.")]
@@ -38,14 +41,20 @@ Budget = Annotated[
 Option = Annotated[list[str] | None, typer.Option(help="Another environment option, name=value; may repeat.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(__version__, highlight=False)
+        raise typer.Exit
+
+
 @app.callback()
 def _global(
-    debug: Annotated[bool, typer.Option(help="Show a traceback for errors.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback for errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
-    if version:
-        console.print(__version__)
-        raise typer.Exit
+    """Options of the command itself; both are dealt with before this is called."""
 
 
 @app.command()
@@ -64,11 +73,14 @@ def train(
     run: Annotated[Path | None, typer.Option(help="Run folder; goes on there if it was interrupted.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run as it was configured.")] = None,
     json_: Json = False,
+    *,
+    context: typer.Context,
 ) -> None:
     """Train an agent (or run a search baseline) on an environment."""
     from codesign_gym.training import run as running
 
     if resume is not None:
+        _refuse_beside_resume(context)
         config, path = RunFolder(resume).config(), resume
     else:
         options = _options(network, device, data, budget, floor, option)
@@ -195,15 +207,32 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line; errors are one line and a non-zero exit unless ``--debug`` is given."""
+    """Run the command line; errors are one line and a non-zero exit unless ``--debug`` is given (anywhere)."""
     sys.path.insert(0, str(Path.cwd()))  # so that a user's own package.module:build is found where they are
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
     try:
-        app()
-    except CodesignError as error:
-        if "--debug" in sys.argv:
+        status = app(arguments or ["--help"], prog_name="codesign-gym", standalone_mode=False)
+    except (CodesignError, USAGE_ERROR) as error:
+        if debug:
             raise
-        errors.print(f"error: {escape(str(error))}", style="red", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        reason = error.format_message() if isinstance(error, USAGE_ERROR) else str(error)
+        errors.print(f"error: {escape(' '.join(reason.split()))}", style="red", highlight=False, soft_wrap=True)
+        sys.exit(getattr(error, "exit_code", 1))
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    sys.exit(status)
+
+
+def _refuse_beside_resume(context: typer.Context) -> None:
+    """A resumed run's configuration is its own: anything else on the line would be ignored in silence."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if parameter.name not in ("resume", "json_") and source is not None and source.name == "COMMANDLINE":
+            raise BadConfig(
+                f"{parameter.opts[0]} beside --resume, which goes on with the run as it was configured; leave it out, or "
+                "give the whole configuration with --run"
+            )
 
 
 def _interruptible(config: RunConfig, path: Path) -> dict[str, Any]:
@@ -213,8 +242,10 @@ def _interruptible(config: RunConfig, path: Path) -> dict[str, Any]:
     try:
         return run(config, path, console)
     except KeyboardInterrupt:
-        errors.print(f"interrupted; nothing is lost: codesign-gym train --resume {path}", highlight=False)
-        sys.exit(130)
+        begun = (path / "config.json").is_file()
+        way_on = f"go on with: codesign-gym train --resume {path}" if begun else "the run had not begun"
+        errors.print(f"interrupted; {way_on}", highlight=False, soft_wrap=True)
+        raise typer.Exit(130) from None
 
 
 def _options(
@@ -235,7 +266,10 @@ def _options(
         options["budget"] = dict(_pair("budget", item) for item in budget)
     for item in option or []:
         name, value = _pair("option", item)
-        options[name] = yaml.safe_load(value)
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise BadConfig(f"--option {item!r}: not valid YAML: {' '.join(str(error).split())}") from error
     return options
 
 

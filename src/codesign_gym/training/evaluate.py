@@ -70,8 +70,8 @@ def _translated(agent: str, values: list[float | str], space: DesignSpace) -> De
             f"{len(space)}; evaluate a run of a learning agent on another network"
         )
     for knob, value in zip(space.knobs, values, strict=True):
-        if value not in knob.values or knob.fixed not in (None, knob.values.index(value)):
-            accepted = knob.values if knob.fixed is None else knob.values[knob.fixed : knob.fixed + 1]
+        if value not in knob.values or knob.pinned not in (None, knob.values.index(value)):
+            accepted = knob.values if knob.pinned is None else knob.values[knob.pinned : knob.pinned + 1]
             raise BadConfig(
                 f"agent {agent!r} leaves no policy, and its design has {value!r} for {knob.name!r}; accepted here: "
                 f"{', '.join(map(str, accepted))}"

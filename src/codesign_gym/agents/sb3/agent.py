@@ -154,7 +154,9 @@ class Sb3Agent:
         return rate
 
 
-def _resume(model: BaseAlgorithm, recorder: Recorder, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> bool:
+def _resume(
+    model: BaseAlgorithm, recorder: Recorder, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]
+) -> bool:
     """Bring learner and recorder to a checkpoint; False, and nothing changed, if its evaluations are not all known.
 
     Raises:

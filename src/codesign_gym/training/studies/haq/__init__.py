@@ -16,6 +16,8 @@ def study(scale: str, chosen: str | None, console: Console) -> Report:
         chosen: agents of the last part; None for the scale's own, ``all``, or ids joined by commas.
         console: where progress is shown.
     """
+    if chosen is not None:
+        agents.agents_of(chosen)  # a wrong name is told before the long parts run
     parts = [
         measured.run(scale, console),
         twin.run(scale, console),
