@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from platformdirs import user_cache_dir
 from safetensors import SafetensorError
@@ -44,9 +44,8 @@ def replacing(path: Path) -> Iterator[Path]:
     make_dir(path.parent)
     aside: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-        aside = Path(name)
+        aside = path.with_name(f".{path.stem}.{os.getpid()}.{token_hex(4)}{path.suffix}")
+        aside.touch(exist_ok=False)  # with the permissions of any new file, which tempfile would not give it
         yield aside
         with aside.open("rb") as written:
             os.fsync(written.fileno())

@@ -42,15 +42,29 @@ def test_proposals_are_limited_too() -> None:
     assert (recorder.evaluations, recorder.proposals) == (2, 5)
 
 
-def test_remembered_designs_count_but_are_not_told() -> None:
+def test_remembered_designs_count_when_asked_for_and_are_not_told() -> None:
     told: list[int] = []
-    recorder = Recorder(PROBLEM, Limits.of(2), on_new=lambda new, metrics: told.append(len(new)))
-    recorder.remember(designs(0, 1, 2), PROBLEM.evaluate(designs(0, 1, 2)))
-    assert (recorder.evaluations, recorder.remaining, told) == (3, -1, [])
-    recorder.evaluate(designs(0, 2))
+    recorder = Recorder(PROBLEM, Limits.of(3), on_new=lambda new, metrics: told.append(len(new)))
+    recorder.remember(designs(0, 1, 2), -PROBLEM.evaluate(designs(0, 1, 2)))
+    assert (recorder.evaluations, recorder.remaining, told) == (0, 3, [])
+    metrics = recorder.evaluate(designs(5, 2))
+    np.testing.assert_array_equal(metrics[0], PROBLEM.evaluate(designs(5))[0])
+    np.testing.assert_array_equal(metrics[1], -PROBLEM.evaluate(designs(2))[0])  # as remembered, not scored again
+    assert (recorder.evaluations, told) == (2, [1])
     with pytest.raises(BudgetSpent):
-        recorder.evaluate(designs(5, 6, 7))
-    assert recorder.evaluations == 3
+        recorder.evaluate(designs(0, 7))
+    assert (recorder.evaluations, told) == (3, [1])
+
+
+def test_it_goes_on_from_the_first_remembered_designs() -> None:
+    recorder = Recorder(PROBLEM, Limits.of(10))
+    recorder.remember(designs(4, 1, 2), PROBLEM.evaluate(designs(4, 1, 2)))
+    assert not recorder.go_on(4, 9)
+    assert (recorder.evaluations, recorder.proposals) == (0, 0)
+    assert recorder.go_on(2, 9)
+    assert (recorder.evaluations, recorder.proposals) == (2, 9)
+    np.testing.assert_array_equal(recorder.designs, designs(4, 1))
+    assert Recorder(PROBLEM, Limits.of(10)).go_on(0, 0)
 
 
 def test_it_stands_in_for_its_problem() -> None:

@@ -103,6 +103,11 @@ class Recorder:
         """The problem's."""
         return self.problem.measured
 
+    @property
+    def preparation(self) -> dict[str, float]:
+        """The problem's."""
+        return self.problem.preparation
+
     def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
         """The problem's; nothing is counted, since no search sees it."""
         return self.problem.claim(design)
@@ -188,8 +193,9 @@ class Recorder:
         if evaluations > len(self.remembered):
             return False
         first = dict(islice(self.remembered.items(), evaluations))
-        designs = np.array([np.frombuffer(key, dtype=np.int64) for key in first])
-        self._record(designs.reshape(len(first), -1), np.array(list(first.values())))
+        if first:
+            designs = np.stack([np.frombuffer(key, dtype=np.int64) for key in first])
+            self._record(designs, np.stack(list(first.values())))
         self.proposals = proposals
         return True
 
@@ -206,8 +212,6 @@ class Recorder:
             self.on_new(designs[unknown], metrics[unknown])
 
     def _record(self, designs: Designs, metrics: Values) -> None:
-        if not len(designs):
-            return
         scores, met = score(self.problem, metrics), feasible(self.problem, metrics)
         predicted = self.separable.totals(np.asarray(designs, dtype=np.int64))[:, 0]
         for i, key in enumerate(row.tobytes() for row in np.ascontiguousarray(designs, dtype=np.int64)):

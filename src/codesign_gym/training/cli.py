@@ -230,8 +230,8 @@ def _refuse_beside_resume(context: typer.Context) -> None:
         source = context.get_parameter_source(str(parameter.name))
         if parameter.name not in ("resume", "json_") and source is not None and source.name == "COMMANDLINE":
             raise BadConfig(
-                f"{parameter.opts[0]} beside --resume, which goes on with the run as it was configured; leave it out, or "
-                "give the whole configuration with --run"
+                f"{parameter.opts[0]} beside --resume, which goes on with the run as it was configured; leave it out, "
+                "or give the whole configuration with --run"
             )
 
 

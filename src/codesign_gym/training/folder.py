@@ -24,6 +24,7 @@ from codesign_gym.records import parse
 from codesign_gym.storage import make_dir, replacing, write_text
 from codesign_gym.training.config import RunConfig, difference
 
+POLICY = "policy.safetensors"
 VERSIONED = ("codesign-gym", "gymnasium", "stable-baselines3", "sb3-contrib", "torch", "numpy")
 
 
@@ -70,7 +71,7 @@ class RunFolder:
             return True
         make_dir(self.path)
         # A kill while config.json was being written may have left its hidden draft.
-        if any(not entry.name.startswith(".config.json.") for entry in self.path.iterdir()):
+        if any(not entry.name.startswith(".config.") for entry in self.path.iterdir()):
             raise StorageError(f"{self.path} is not empty and holds no run; name another --run")
         content = {"run": config.model_dump(), "versions": _versions()}
         write_text(self.path / "config.json", json.dumps(content, indent=2) + "\n")
@@ -143,14 +144,14 @@ class RunFolder:
         path = self.path / "checkpoints" / f"{name}.safetensors"
         return self._load(path) if path.exists() else None
 
-    def save_policy(self, arrays: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
-        """Write the trained policy, which may be shared: no code is run to read it."""
-        self._store(self.path / "policy.safetensors", arrays, state)
-
     def policy(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
-        """The trained policy; None for an agent without one."""
-        path = self.path / "policy.safetensors"
+        """The trained policy, or None for an agent without one."""
+        path = self.path / POLICY
         return self._load(path) if path.exists() else None
+
+    def save_policy(self, arrays: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
+        """Keep the trained policy; weights and JSON only, so that it may be shared and loaded without running code."""
+        self._store(self.path / POLICY, arrays, state)
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file."""

@@ -33,7 +33,6 @@ def run(config: RunConfig, path: Path, console: Console) -> dict[str, Any]:
         with _Bar(config, console) as bar, _TensorBoard(path) as board:
             result = train(config, folder, bar, board)
     if not (path / LAST).is_file():  # a kill may have come between the result and its pictures
-        _export_policy(folder)
         table, _ = folder.evaluations()
         _write_front(path, table, list(result["metrics"]))
         plots.of_run(path, table, result)
@@ -59,15 +58,6 @@ def default_path(config: RunConfig) -> Path:
     parts = [config.agent, options.get("network", ""), options.get("device", ""), f"seed{config.seed}"]
     plain = ["".join(c if c.isalnum() or c in "-." else "_" for c in Path(str(part)).name) for part in parts if part]
     return Path("runs") / "-".join(plain)
-
-
-def _export_policy(folder: RunFolder) -> None:
-    """Parameters and normalisation alone, as safetensors: what may be shared and loaded without running code."""
-    saved = folder.read("learner")
-    if saved is not None:
-        from codesign_gym.agents.sb3 import snapshot
-
-        folder.save_policy(*snapshot.policy(*saved))
 
 
 class _Bar:

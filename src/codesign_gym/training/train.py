@@ -15,6 +15,7 @@ from codesign_gym.agents import interface
 from codesign_gym.agents.confirm import confirm
 from codesign_gym.agents.interface import Task
 from codesign_gym.agents.recorder import Limits, Recorder
+from codesign_gym.agents.sb3.agent import CHECKPOINT, Sb3Agent
 from codesign_gym.catalog import attribute
 from codesign_gym.envs.core.construct import ConstructCore
 from codesign_gym.envs.core.problem import DesignProblem, Values, feasible, score
@@ -111,6 +112,9 @@ def train(
         replace(core, problem=recorder), recorder, config.seed, folder, lambda s: scalars(dict(s), recorder.evaluations)
     )
     interface.search(agent, task)
+    saved = folder.read(CHECKPOINT)
+    if isinstance(agent, Sb3Agent) and saved is not None:
+        folder.save_policy(*agent.policy(*saved))
     result = finish(core.problem, recorder, folder, time.monotonic() - log.began)
     folder.write("result.json", result)
     return result
@@ -126,13 +130,14 @@ def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, second
             f"none of {len(values)} designs that were scored keeps within {tightest}; give it more evaluations"
         )
     design, metrics = confirmed.design, confirmed.metrics
-    problem = problem.measurable or problem
+    searched, problem = problem, problem.measurable or problem
     names = [metric.name for metric in problem.metrics]
     return {
         "metrics": dict(zip(names, map(float, metrics), strict=True)),
         "score": float(score(problem, metrics[None])[0]),
         "objective": problem.objective.metric,
         "claims": problem.claim(design),
+        "preparation": searched.preparation,
         "reference": reference(problem),
         "constraints": {bound.metric: bound.limit for bound in problem.constraints},
         "design": choices(problem, design),

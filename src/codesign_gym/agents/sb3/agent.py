@@ -111,6 +111,12 @@ class Sb3Agent:
             ) from error
         return greedy_designs(model)
 
+    def policy(
+        self, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """What acting needs of a checkpoint: the part worth sharing."""
+        return snapshot.policy(arrays, state)
+
     def _model(self, core: ConstructCore, recorder: Recorder | None, seed: int) -> BaseAlgorithm:
         """The algorithm over a fresh environment."""
         algorithm = attribute(self.algorithm)

@@ -39,6 +39,7 @@ def take(model: BaseAlgorithm) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "parameters": model.get_parameters(),
         "variables": {name: getattr(model, name).data for name in _variables(model)},
         "normalization": normalization(model),
+        "observation_shape": list(model.observation_space.shape or ()),
         "counters": {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)},
         "last_obs": model._last_obs,
         "last_original_obs": model._last_original_obs,

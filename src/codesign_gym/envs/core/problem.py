@@ -96,6 +96,11 @@ class DesignProblem(Protocol):
         """Whether :meth:`evaluate` measures something for real, which the ledger counts apart."""
         ...
 
+    @property
+    def preparation(self) -> dict[str, float]:
+        """What was spent before any search, and the error of what predicts scores; may be empty."""
+        ...
+
     def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
         """Figures of a final design of shape (knobs,), from data that the search never saw; may be empty."""
         ...
@@ -129,6 +134,11 @@ class Computed:
     def measurable(self) -> None:
         """There is nothing to measure."""
         return None
+
+    @property
+    def preparation(self) -> dict[str, float]:
+        """Nothing was spent."""
+        return {}
 
     def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
         """Nothing is claimed beyond the metrics."""

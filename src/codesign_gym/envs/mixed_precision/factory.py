@@ -86,6 +86,7 @@ class Score:
         sensitivities: predicted loss of every knob at every bitwidth, (layers, 2, bitwidths).
         judge: what may be claimed of a design.
         real: what measures, where ``scorer`` only predicts.
+        prepared: designs that were measured so far.
     """
 
     network: Network
@@ -93,6 +94,7 @@ class Score:
     sensitivities: NDArray[np.float64]
     judge: Judge | None = None
     real: Scorer | None = None
+    prepared: int = 0
 
 
 def build(options: Options) -> ConstructCore:
@@ -144,6 +146,7 @@ def mixed_precision_problem(options: Options) -> MixedPrecisionProblem:
         loss_limit=aim.loss_limit,
         judge=score.judge,
         real=score.real,
+        prepared=score.prepared + aim.prepared,
     )
 
 
@@ -155,6 +158,7 @@ class _Aim:
     constraints: tuple[Constraint, ...]
     scorer: Scorer
     loss_limit: float | None = None
+    prepared: int = 0
 
 
 def _budgeted(
@@ -195,7 +199,7 @@ def _floored(
     curve = PredictedByLoss.fit(bits, real.score(bits), score.sensitivities, bit_values)
     scorer = curve if isinstance(score.scorer, PredictedByLoss) else score.scorer
     limit = options.loss_limit or curve.largest_loss(floor.limit)
-    return _Aim(Objective(metric, -1.0 / full, full), (floor,), scorer, limit)
+    return _Aim(Objective(metric, -1.0 / full, full), (floor,), scorer, limit, options.samples)
 
 
 def _front(cost: Table, rises: Table, pinned: frozenset[int], samples: int) -> NDArray[np.int64]:
@@ -223,7 +227,7 @@ def _full(table: Table) -> float:
 
 def _measured(options: Options, bit_values: tuple[int, ...]) -> Score:
     found = _real(options, bit_values)
-    return Score(found.network, found.scorer, found.rises, found.judge)
+    return Score(found.network, found.scorer, found.rises, found.judge, prepared=found.prepared)
 
 
 def _surrogate(options: Options, bit_values: tuple[int, ...]) -> Score:
@@ -233,7 +237,8 @@ def _surrogate(options: Options, bit_values: tuple[int, ...]) -> Score:
     found = _real(options, bit_values)
     bits, accuracy = _sample(options, found.quantized, bit_values)
     surrogate = Surrogate.fit(bits, accuracy, found.rises, bit_values, options.seed)
-    return Score(found.network, PredictedAccuracy(surrogate), found.rises, found.judge, found.scorer)
+    prepared = found.prepared + options.samples
+    return Score(found.network, PredictedAccuracy(surrogate), found.rises, found.judge, found.scorer, prepared)
 
 
 def _sensitivity(options: Options, bit_values: tuple[int, ...]) -> Score:
@@ -241,7 +246,7 @@ def _sensitivity(options: Options, bit_values: tuple[int, ...]) -> Score:
 
     found = _real(options, bit_values)
     predicted = PredictedByLoss.fit(*_sample(options, found.quantized, bit_values), found.rises, bit_values)
-    return Score(found.network, predicted, found.rises, found.judge, found.scorer)
+    return Score(found.network, predicted, found.rises, found.judge, found.scorer, found.prepared + options.samples)
 
 
 def _tabular(options: Options, bit_values: tuple[int, ...]) -> Score:
@@ -283,6 +288,7 @@ class _Real:
     scorer: Scorer
     rises: NDArray[np.float64]
     judge: Judge
+    prepared: int
 
 
 def _real(options: Options, bit_values: tuple[int, ...]) -> _Real:
@@ -297,6 +303,7 @@ def _real(options: Options, bit_values: tuple[int, ...]) -> _Real:
         scorer=MeasuredAccuracy(quantized),
         rises=resolved(sensitivities(quantized, bit_values)),
         judge=TestAccuracy(quantized, bit_values[-1]),
+        prepared=1 + 2 * quantized.layers * (len(bit_values) - 1),
     )
 
 

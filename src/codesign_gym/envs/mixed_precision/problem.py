@@ -67,6 +67,7 @@ class MixedPrecisionProblem:
         constraints: budgets on costs, or a floor on the scorer's metric.
         loss_limit: the predicted loss that is taken to meet the scorer's floor; None without a floor.
         judge: what may be claimed of a design; None where nothing is measured.
+        prepared: designs that were measured for sensitivities, surrogates and floors, before any search.
         real: what measures, where ``scorer`` only predicts; what it guided is measured before it is reported.
     """
 
@@ -81,6 +82,7 @@ class MixedPrecisionProblem:
     loss_limit: float | None = None
     judge: Judge | None = None
     real: Scorer | None = None
+    prepared: int = 0
 
     @cached_property
     def space(self) -> DesignSpace:
@@ -145,6 +147,15 @@ class MixedPrecisionProblem:
         if self.real is None:
             return None
         return replace(self, scorer=self.real, real=None)
+
+    @property
+    def preparation(self) -> dict[str, float]:
+        """Designs measured before any search, and the held-out error of what predicts scores, if they are predicted."""
+        found = {"designs_measured": float(self.prepared)}
+        for name in ("mae_points", "spearman"):
+            if hasattr(self.scorer, name):
+                found[f"prediction_{name}"] = float(getattr(self.scorer, name))
+        return found
 
     def standard_error(self, metrics: Values) -> Values:
         """Binomial standard error of a measured accuracy, in the objective's reward; 0 for anything else."""

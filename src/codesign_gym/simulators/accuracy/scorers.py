@@ -38,6 +38,16 @@ class PredictedAccuracy:
     measured: bool = False
     images: int = 0
 
+    @property
+    def mae_points(self) -> float:
+        """The surrogate's mean absolute error on designs left out, in percentage points."""
+        return self.surrogate.mae_points
+
+    @property
+    def spearman(self) -> float:
+        """Its rank correlation with measurements left out."""
+        return self.surrogate.spearman
+
     def score(self, bits: NDArray[np.int64]) -> NDArray[np.float64]:
         """Shape (batch,), for bits of shape (batch, layers, 2)."""
         return np.asarray(self.surrogate.predict(bits), dtype=np.float64)

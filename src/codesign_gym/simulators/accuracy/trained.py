@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from codesign_gym.catalog import attribute
 from codesign_gym.errors import BadConfig, CodesignError, StorageError
 from codesign_gym.records import read_record
 from codesign_gym.simulators import networks
+from codesign_gym.simulators.accuracy.datasets import image_folder
 from codesign_gym.simulators.accuracy.recipe import fit, logits, one_thread, tensors
 from codesign_gym.simulators.accuracy.splits import Split, Splits, fingerprint
 from codesign_gym.simulators.networks.catalog import CATALOG, NetworkFile, Training
@@ -63,7 +65,8 @@ def load(name: str, data: str | Splits | None = None) -> TrainedNetwork:
         name: which network; a reference names a torch module or a function without arguments that
             builds one.
         data: the images, or ``"package.module:loaders"``, a function without arguments that
-            returns what :meth:`Splits.of` accepts; by default what the network's file names.
+            returns what :meth:`Splits.of` accepts, or a folder of pictures with a folder a class, read at
+            3x224 or as ``"folder@1x28"`` says; by default what the network's file names.
 
     Raises:
         UnknownName: with the nearest id.
@@ -101,11 +104,22 @@ def load(name: str, data: str | Splits | None = None) -> TrainedNetwork:
 def _splits(name: str, data: str | Splits | None) -> Splits:
     """The data of a reference, checked."""
     if data is None:
-        raise BadConfig(f"network {name!r} names no data; accepted: a reference 'package.module:loaders'")
+        raise BadConfig(f"network {name!r} names no data; accepted: 'package.module:loaders' or a folder of pictures")
     if isinstance(data, Splits):
         return data
+    if (folder := _folder(data)) is not None:
+        path, channels, size = folder
+        return image_folder(path, size, channels)
     found = attribute(data)
     return Splits.of(_called(found, {}, f"data {data!r}") if callable(found) else found, f"data {data!r}")
+
+
+def _folder(data: str) -> tuple[Path, int, int] | None:
+    """Path, channels and size of ``"pictures"`` or ``"pictures@1x28"``; None if it names no folder."""
+    match = re.fullmatch(r"(.+?)(?:@(\d+)x(\d+))?", data)
+    if match is None or not Path(match.group(1)).expanduser().is_dir():
+        return None
+    return Path(match.group(1)).expanduser(), int(match.group(2) or 3), int(match.group(3) or 224)
 
 
 def _build(found: Any, arguments: dict[str, Any], seed: int, name: str) -> nn.Module:
