@@ -62,7 +62,8 @@ def parse(record: type[R], data: object, where: str) -> R:
 def describe(error: ValidationError, fields: tuple[str, ...] = ()) -> str:
     """One line for a validation error: field, bad value, and what would have been accepted."""
     problems = error.errors(include_url=False)
-    first = problems[0]
+    # A misspelt field is missing, too; its own name tells more.
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     field = ".".join(str(part) for part in first["loc"]) or "(top level)"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     match first["type"]:

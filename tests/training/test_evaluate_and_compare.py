@@ -134,9 +134,7 @@ def test_a_row_an_agent_and_pictures(runs: Path, tmp_path: Path) -> None:
         ({"seed": 1}, "metrics of the highest choice"),
     ],
 )
-def test_runs_of_other_problems_are_not_mixed(
-    options: dict[str, Any], field: str, runs: Path, tmp_path: Path
-) -> None:
+def test_runs_of_other_problems_are_not_mixed(options: dict[str, Any], field: str, runs: Path, tmp_path: Path) -> None:
     if options.get("network"):
         options = {**options, "budget": {"latency": 0.6}}
     finished(tmp_path / "other", "uniform", 5, **options)

@@ -102,10 +102,9 @@ def test_measured_designs_are_not_measured_again(tmp_path: Path, monkeypatch: py
     assert known.isdisjoint(set(scored) - {reference})
 
 
-@pytest.mark.parametrize("agent", ["ppo", "ddpg"])
-def test_kill_9_and_resume(agent: str, tmp_path: Path) -> None:
-    """A real kill at whatever moment it comes; the command line goes on from what is on disk."""
-    evaluations = 120
+def test_kill_9_and_resume(tmp_path: Path) -> None:
+    """A real kill at whatever moment it comes; the command line goes on from what is on disk, replay buffer and all."""
+    agent, evaluations = "ddpg", 120
     whole = finished(tmp_path / "whole", agent, evaluations)
     parts = RunFolder(tmp_path / "parts")
     options = ["--network", "digits-cnn", "--device", "haq-cloud", "--budget", "latency=0.6"]

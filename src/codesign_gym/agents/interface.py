@@ -104,8 +104,13 @@ def read(name: str) -> AgentFile:
 
 def build(content: AgentFile) -> Agent:
     """The agent that a file describes; raises :class:`BadConfig` for parameters it does not have."""
+    kind = attribute(content.agent)
+    if not (isinstance(kind, type) and callable(getattr(kind, "run", None))):
+        raise BadConfig(
+            f"agent {content.title!r}: field 'agent' is {content.agent!r}; accepted: a class with a method run"
+        )
     try:
-        agent: Agent = attribute(content.agent)(**content.parameters)
+        agent: Agent = kind(**content.parameters)
     except TypeError as error:
         raise BadConfig(f"agent {content.title!r}: parameters: {error}") from error
     return agent

@@ -33,11 +33,11 @@ def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     folders = [RunFolder(path) for path in paths]
     configs, results = [folder.config() for folder in folders], [folder.result() for folder in folders]
     for path, config, result in zip(paths, configs, results, strict=True):
-        mine, first = _problem(config, result), _problem(configs[0], results[0])
+        this, first = _problem(config, result), _problem(configs[0], results[0])
         for name, value in first.items():
-            if mine[name] != value:
+            if this[name] != value:
                 raise BadConfig(
-                    f"{path} is a run of another problem than {paths[0]}: {name} {mine[name]} there, {value} here; "
+                    f"{path} is a run of another problem than {paths[0]}: {name} {this[name]} there, {value} here; "
                     "compare runs of one problem"
                 )
     agents = list(dict.fromkeys(config.agent for config in configs))

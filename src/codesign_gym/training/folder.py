@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -76,6 +77,12 @@ class RunFolder:
         content = {"run": config.model_dump(), "versions": _versions()}
         write_text(self.path / "config.json", json.dumps(content, indent=2) + "\n")
         return False
+
+    def forget(self) -> None:
+        """Leave nothing of a run that could not begin."""
+        (self.path / "config.json").unlink(missing_ok=True)
+        with suppress(OSError):  # not empty
+            self.path.rmdir()
 
     def config(self) -> RunConfig:
         """The run's configuration; raises :class:`StorageError` if this is no run folder."""

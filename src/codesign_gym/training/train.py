@@ -100,24 +100,38 @@ def train(
     if folder.open(config) and folder.finished:
         return folder.result()
     recorder = Recorder(core.problem, Limits(config.evaluations, config.proposals))
-    table, designs = folder.evaluations()
-    if len(designs):
-        if designs.shape[1] != len(core.problem.space):
-            raise StorageError(f"{folder.rows}: designs have {designs.shape[1]} knobs, not {len(core.problem.space)}")
-        recorder.remember(designs, table[[metric.name for metric in core.problem.metrics]].to_numpy(dtype=np.float64))
-    earlier_s = float(table["seconds"].iloc[-1]) if len(designs) else 0.0
+    earlier_s = _recall(recorder, folder)
     log = _Log(recorder, folder, listener, scalars, time.monotonic() - earlier_s)
     recorder.on_new = log
     task = Task(
         replace(core, problem=recorder), recorder, config.seed, folder, lambda s: scalars(dict(s), recorder.evaluations)
     )
-    interface.search(agent, task)
+    try:
+        interface.search(agent, task)
+    except BadConfig:  # such as a setting that the algorithm does not have
+        if not recorder.evaluations:
+            folder.forget()
+        raise
     saved = folder.read(CHECKPOINT)
     if isinstance(agent, Sb3Agent) and saved is not None:
         folder.save_policy(*agent.policy(*saved))
     result = finish(core.problem, recorder, folder, time.monotonic() - log.began)
     folder.write("result.json", result)
     return result
+
+
+def _recall(recorder: Recorder, folder: RunFolder) -> float:
+    """Hand the recorder what an interrupted run has scored; returns the seconds it had taken."""
+    table, designs = folder.evaluations()
+    if not len(designs):
+        return 0.0
+    names, space = [metric.name for metric in recorder.metrics], recorder.space
+    if designs.shape[1] != len(space):
+        raise StorageError(f"{folder.rows} is damaged: designs have {designs.shape[1]} knobs, not {len(space)}")
+    if not set(names) < set(table) or not ((designs >= 0) & (designs < space.choices)).all():
+        raise StorageError(f"{folder.rows} is damaged: it lacks one of {', '.join(names)}, or a choice is out of range")
+    recorder.remember(designs, table[names].to_numpy(dtype=np.float64))
+    return float(table["seconds"].iloc[-1])
 
 
 def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, seconds: float) -> dict[str, Any]:

@@ -72,6 +72,14 @@ class Sb3Agent:
     replay_buffer: str | None = None
     greedy: bool = True
 
+    def __post_init__(self) -> None:
+        algorithm = attribute(self.algorithm)
+        if not (isinstance(algorithm, type) and issubclass(algorithm, BaseAlgorithm)):
+            raise BadConfig(
+                f"algorithm is {self.algorithm!r}; accepted: a subclass of stable_baselines3's BaseAlgorithm"
+            )
+        _check_actions(algorithm, self.actions)
+
     def run(self, task: Task) -> None:
         """Learn until the recorder's limits are reached; goes on from a checkpoint if there is one."""
         torch.set_num_threads(1)
@@ -122,7 +130,6 @@ class Sb3Agent:
         algorithm = attribute(self.algorithm)
         knobs = len(core.problem.space)
         env: VecEnv = CodesignVecEnv(CodesignVectorEnv(core, self.environments, AutoresetMode.SAME_STEP))
-        _check_actions(algorithm, self.actions)
         settings = dict(self.settings)
         if self.normalize:
             env = VecNormalize(env, gamma=settings.get("gamma", 0.99))
