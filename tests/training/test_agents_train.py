@@ -13,8 +13,11 @@ from safetensors import safe_open
 from training_samples import KNOBS, LEARNERS, PROBLEM, config
 
 from codesign_gym.envs.mixed_precision.factory import Options, build
+from codesign_gym.errors import BadConfig
+from codesign_gym.training.config import agent_of
 from codesign_gym.training.folder import RunFolder
 from codesign_gym.training.run import default_path, run
+from codesign_gym.training.train import train
 
 EVALUATIONS = 36
 
@@ -113,3 +116,10 @@ def test_no_bar_where_nobody_watches(tmp_path: Path) -> None:
 def test_the_default_folder_tells_what_is_in_it() -> None:
     assert default_path(config("ppo")) == Path("runs/ppo-digits-cnn-haq-cloud-seed3")
     assert default_path(config("ppo", network="a/b c.yaml")) == Path("runs/ppo-b_c.yaml-haq-cloud-seed3")
+
+
+def test_a_named_view_of_actions_is_the_agents(tmp_path: Path) -> None:
+    assert agent_of(config("ppo", 5, action="discrete")).actions == "discrete"
+    with pytest.raises(BadConfig, match="DQN cannot take 'box' actions; accepted: discrete"):
+        train(config("dqn", 5, action="box"), RunFolder(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

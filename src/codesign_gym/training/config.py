@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
 
 from codesign_gym.agents import interface
-from codesign_gym.agents.interface import AgentFile
+from codesign_gym.agents.interface import Agent, AgentFile
 from codesign_gym.errors import BadConfig
 from codesign_gym.records import Record
 
@@ -64,6 +65,20 @@ def configure(
         proposals=proposals,
         seed=seed,
     )
+
+
+def agent_of(config: RunConfig) -> Agent:
+    """The configured agent; where the user named a view of actions, it takes that one.
+
+    Raises:
+        BadConfig: for parameters that the agent does not have, or a view that it cannot take.
+    """
+    agent: Any = interface.build(config.agent_file)
+    wanted = config.options.get("action")
+    if wanted is not None and hasattr(agent, "actions"):
+        agent = replace(agent, actions=wanted)
+    built: Agent = agent
+    return built
 
 
 def difference(one: RunConfig, other: RunConfig) -> str | None:

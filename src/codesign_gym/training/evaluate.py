@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from codesign_gym.agents import interface
 from codesign_gym.agents.sb3.agent import Sb3Agent
 from codesign_gym.envs.core.enforcement import project
 from codesign_gym.envs.core.problem import feasible, score
 from codesign_gym.envs.core.space import Designs, DesignSpace
 from codesign_gym.errors import BadConfig
+from codesign_gym.training.config import agent_of
 from codesign_gym.training.folder import RunFolder
 from codesign_gym.training.train import choices, core_of, reference
 
@@ -38,7 +38,7 @@ def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
     config, result = folder.config(), folder.result()
     core = core_of(config.env, {**config.options, **changes})
     problem = core.problem
-    agent = interface.build(config.agent_file)
+    agent = agent_of(config)
     saved = folder.policy()
     if changes and isinstance(agent, Sb3Agent) and saved is not None:
         source = "policy"

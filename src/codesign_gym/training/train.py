@@ -22,7 +22,7 @@ from codesign_gym.envs.core.problem import DesignProblem, Values, feasible, scor
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.envs.registration import plugged_in
 from codesign_gym.errors import BadConfig, CodesignError, Infeasible, StorageError, UnknownName
-from codesign_gym.training.config import RunConfig
+from codesign_gym.training.config import RunConfig, agent_of
 from codesign_gym.training.folder import RunFolder
 
 #: Rows of modelled designs that are kept one by one; measured ones all are.
@@ -95,7 +95,7 @@ def train(
     Raises:
         CodesignError: whatever is wrong with the configuration or the folder, before anything runs.
     """
-    agent = interface.build(config.agent_file)
+    agent = agent_of(config)
     core = core_of(config.env, config.options)
     if folder.open(config) and folder.finished:
         return folder.result()
