@@ -33,9 +33,9 @@ def jobs(scale: str) -> list[Job]:
         found.append(Job("ppo", options, EPISODES, seed, "PPO, dense reward, price"))
         found.append(Job("random", {**options, **SPARSE}, EPISODES, seed, "random + projection"))
         if scale == "full":
+            found.append(Job("ppo", options, 5 * EPISODES, seed, "PPO, dense reward, price"))
             found.append(Job("ppo", {**options, **SPARSE}, EPISODES, seed, "PPO, terminal reward, projection"))
             found.append(Job("haq-ddpg", options, EPISODES, seed, "HAQ's DDPG, terminal reward, projection"))
-            found.append(Job("ppo", options, 5 * EPISODES, seed, "PPO, dense reward, price"))
     return found
 
 
