@@ -34,6 +34,8 @@ class TestAccuracy:
         """
         reference = np.full_like(bits, self.reference_bits)
         design, base = self.quantized.correct(np.stack([bits, reference]), "test")
+        seen, seen_base = self.quantized.correct(np.stack([bits, reference]), "search")
+        change = seen.astype(float) - seen_base
         interval = asdict(paired_difference(design, base, np.random.default_rng(seed)))
         return {
             "test_accuracy": float(design.mean()),
@@ -42,5 +44,7 @@ class TestAccuracy:
             "test_change_low_points": interval["low"],
             "test_change_high_points": interval["high"],
             "test_images": float(len(design)),
-            "search_accuracy": float(self.quantized.accuracy(bits)),
+            "search_accuracy": float(seen.mean()),
+            "search_change_points": float(100 * change.mean()),
+            "search_change_error_points": float(100 * change.std(ddof=1) / np.sqrt(len(change))),
         }
