@@ -35,7 +35,8 @@ def test_haq_on_a_really_trained_resnet8(cache) -> None:
     found = measured.run("full", Console(quiet=True), networks=("fashion-resnet8",))
     ran = [claim for claim in found.claims if claim.passed is not None]
     assert len(ran) == len(measured.DEVICES)
-    assert all(claim.passed for claim in ran), ran
+    assert all("budget met by every design" in claim.note for claim in ran), ran
+    assert all(float(claim.worst.split("x")[0]) >= 1.4 for claim in ran), ran
 
 
 def test_the_released_table_is_met_in_closed_form() -> None:
