@@ -191,6 +191,30 @@ def study(
 
 
 @app.command()
+def verify(
+    models: Annotated[list[str] | None, typer.Argument(help="Models to verify; by default all.")] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="Folder of reference tables; else $CODESIGN_GYM_REFERENCES or ../shared/data.")
+    ] = None,
+    plots: Annotated[Path | None, typer.Option(help="Folder for plots of predicted against reference.")] = None,
+    json_: Json = False,
+) -> None:
+    """How far every cost model is from its reference; the exit status says whether all that ran passed."""
+    from codesign_gym.training import verify as verifying
+
+    verified = verifying.verify(verifying.references_folder(references), models or [], console)
+    drawn = verifying.plot(verified, plots) if plots is not None else []
+    if json_:
+        console.print_json(json.dumps(verifying.as_dict(verified)))
+    else:
+        console.print(tables.table("models against references", verifying.HEADINGS, verifying.rows(verified)))
+        for path in drawn:
+            console.print(f"plot: {path}", highlight=False)
+    if not all(model.passed for model in verified):
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     run: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("runs/demo"),
     evaluations: Annotated[int, typer.Option(help="Designs per agent.")] = 200,

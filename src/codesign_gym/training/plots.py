@@ -114,6 +114,25 @@ def axes_of(result: Mapping[str, Any]) -> tuple[str, str]:
     return x, scored
 
 
+def agreement(path: Path, panels: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]) -> None:
+    """Predictions over references on logarithmic axes, a panel a title; both of shape (rows,)."""
+    across = min(3, len(panels))
+    down = -(-len(panels) // across)
+    figure, grid = plt.subplots(down, across, figsize=(4.2 * across, 4 * down), squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (title, (reference, predicted)) in zip(grid.flat, panels.items(), strict=False):
+        drawn = (reference > 0) & (predicted > 0)
+        axes.loglog(reference[drawn], predicted[drawn], ".", markersize=4, alpha=0.6)
+        if drawn.any():
+            ends = [reference[drawn].min(), reference[drawn].max()]
+            axes.loglog(ends, ends, color="grey", linewidth=0.8)
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("reference")
+        axes.set_ylabel("predicted")
+    _save(figure, path)
+
+
 def _save(figure: Figure, path: Path) -> None:
     figure.tight_layout()
     with replacing(path) as aside:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +76,13 @@ def gather(table: Costs, least: int, bits: NDArray[np.integer[Any]]) -> Costs:
     reader = _Reader(codes.reshape(-1, layers), codes.shape)
     wanted = [table.latency_s, table.size_bytes] + ([] if table.energy_j is None else [table.energy_j])
     latency_s, size_bytes, *energy_j = reader.read(wanted)
-    return Costs(latency_s, size_bytes, energy_j[0] if energy_j else None, _Detail(table.detail, reader))
+    return replace(
+        table,
+        latency_s=latency_s,
+        size_bytes=size_bytes,
+        energy_j=energy_j[0] if energy_j else None,
+        detail=_Detail(table.detail, reader),
+    )
 
 
 @dataclass(frozen=True)

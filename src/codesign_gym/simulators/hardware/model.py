@@ -8,7 +8,7 @@ arrays that broadcast against the leading axes, which turns them into accelerato
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -32,22 +32,28 @@ class Costs:
         latency_s: seconds for the device's batch.
         size_bytes: bytes that the layer's weights occupy.
         energy_j: joules for the device's batch, or None where the model has no source for energy.
-        detail: further quantities by name, each with its unit in the name (``cycles``,
-            ``dram_bits``, ...).
+        detail: further quantities that add up over layers, by name, each with its unit in the name
+            (``cycles``, ``dram_bits``, ``mac_slots``, ...). Ratios are left to the reader: utilisation
+            is the ratio of MACs to ``mac_slots``.
+        area_mm2: silicon area of the hardware, shape (...) of its knobs, or None without a source.
+        resources: what else the hardware takes, by name (``dsp``, ``bram``, ``lut``, ...), shape (...).
     """
 
     latency_s: Array
     size_bytes: Array
     energy_j: Array | None = None
     detail: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
+    area_mm2: Array | None = None
+    resources: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
 
     def map(self, function: Callable[[Array], Array]) -> Costs:
-        """The costs with ``function`` applied to every column."""
-        return Costs(
-            function(self.latency_s),
-            function(self.size_bytes),
-            None if self.energy_j is None else function(self.energy_j),
-            {name: function(column) for name, column in self.detail.items()},
+        """The costs with ``function`` applied to every column over layers; the hardware's own stay."""
+        return replace(
+            self,
+            latency_s=function(self.latency_s),
+            size_bytes=function(self.size_bytes),
+            energy_j=None if self.energy_j is None else function(self.energy_j),
+            detail={name: function(column) for name, column in self.detail.items()},
         )
 
     def total(self) -> Costs:

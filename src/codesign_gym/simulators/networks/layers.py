@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from operator import index
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,9 +27,23 @@ class Op(IntEnum):
     POOL = 3
     ELEMENTWISE = 4  # addition, multiplication, ...
     ACTIVATION = 5
+    MATMUL = 6  # product of two activations, as in attention; ``groups`` are its heads
+    EMBEDDING = 7  # rows looked up in a table of ``extra_parameters`` numbers
 
 
 WEIGHTED = (Op.CONV, Op.LINEAR)
+
+
+class Gemm(NamedTuple):
+    """Rows lowered to matrix products, columns of shape (..., layers): ``count`` products of M x K by K x N.
+
+    A row that multiplies nothing has a count of 0, and sizes of 1.
+    """
+
+    count: Array
+    m: Array  # output positions
+    n: Array  # output channels of a group
+    k: Array  # products summed into one output
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
@@ -37,8 +51,9 @@ class Layers:
     """Columns of shape (..., layers), int64; see the module's docstring.
 
     A LINEAR row is a 1x1 convolution: in_channels and out_channels are its features, and the
-    positions it is applied to (tokens, say) are its height and width.
-    ``groups == in_channels`` marks a depthwise convolution.
+    positions it is applied to (tokens, say) are its height and width. ``groups == in_channels``
+    marks a depthwise convolution. A MATMUL row is a LINEAR row whose "weights" are a second
+    activation, another one for every image: with H heads it has H groups.
     """
 
     op: Array  # an Op each
@@ -60,6 +75,11 @@ class Layers:
     def weighted(self) -> Array:
         """Whether the row multiplies by weights (and so can be quantized), bool."""
         return (self.valid == 1) & ((self.op == Op.CONV) | (self.op == Op.LINEAR))
+
+    @property
+    def multiplies(self) -> Array:
+        """Whether the row is made of multiply-accumulates, with weights or between activations, bool."""
+        return self.weighted | ((self.valid == 1) & (self.op == Op.MATMUL))
 
     @property
     def depthwise(self) -> Array:
@@ -88,8 +108,25 @@ class Layers:
 
     @property
     def macs(self) -> Array:
-        """Multiply-accumulates over the whole batch; zero for rows without weights."""
-        return self.weights * self.positions
+        """Multiply-accumulates over the whole batch; zero for rows that multiply nothing."""
+        return self.multiplies * self.out_channels * self.reduction * self.positions
+
+    @property
+    def gemm(self) -> Gemm:
+        """The rows as matrix products: a group each, and for a MATMUL row also an image each."""
+        multiplies = self.multiplies
+        product = multiplies & (self.op == Op.MATMUL)
+        images = 1 + product * (self.batch - 1)
+
+        def size(column: Array) -> Array:
+            return 1 + multiplies * (column - 1)
+
+        return Gemm(
+            multiplies * self.groups * images,
+            size(self.positions // images),
+            size(self.out_channels // self.groups),
+            size(self.reduction),
+        )
 
     @property
     def in_elements(self) -> Array:

@@ -1,0 +1,160 @@
+"""One quantity of one cost model, beside its reference, and what it has to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import spearmanr
+
+from codesign_gym.errors import StorageError
+
+T = TypeVar("T")
+
+
+class TableAbsent(StorageError):
+    """A reference table that the user does not have: its checks are not run, which is no failure."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a check has to reach; a field that is None is not asked for.
+
+    Attributes:
+        exact_share: least share of rows that agree to ``tolerance``.
+        mape_percent: largest mean absolute error, relative to the reference.
+        spearman: least rank correlation.
+        tolerance: relative difference below which a row counts as exact.
+    """
+
+    exact_share: float | None = None
+    mape_percent: float | None = None
+    spearman: float | None = None
+    tolerance: float = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """Predictions beside their references.
+
+    Attributes:
+        quantity: what is compared, with its unit: ``"cycles"``, ``"energy, pJ"``.
+        table: the reference file, relative to the folder of references.
+        predicted: shape (rows,).
+        reference: shape (rows,); rows whose reference is 0 count in ``exact_share`` alone.
+        bar: what has to be reached.
+        peer: what the reference's own paper or the usual tool reaches on such rows, readable.
+        note: what a reader should know: cross-validation, rows left out and why.
+    """
+
+    quantity: str
+    table: str
+    predicted: NDArray[np.float64]
+    reference: NDArray[np.float64]
+    bar: Bar
+    peer: str = ""
+    note: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Rows compared."""
+        return len(self.reference)
+
+    @property
+    def exact_share(self) -> float:
+        """Share of rows that agree to the bar's tolerance."""
+        return float(np.isclose(self.predicted, self.reference, rtol=self.bar.tolerance, atol=0).mean())
+
+    @property
+    def mape_percent(self) -> float:
+        """Mean absolute error in percent of the reference."""
+        known = self.reference != 0
+        error = np.abs(self.predicted[known] - self.reference[known]) / np.abs(self.reference[known])
+        return float(100 * error.mean()) if known.any() else 0.0
+
+    @property
+    def spearman(self) -> float:
+        """Rank correlation; NaN where it is not defined (one row, or equal values)."""
+        if self.rows < 2 or np.ptp(self.predicted) == 0 or np.ptp(self.reference) == 0:
+            return float("nan")
+        return float(spearmanr(self.predicted, self.reference).statistic)
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything the bar asks for is reached; a correlation that is not defined is not asked for."""
+        bar = self.bar
+        return bool(
+            np.isfinite(self.predicted).all()
+            and (bar.exact_share is None or self.exact_share >= bar.exact_share)
+            and (bar.mape_percent is None or self.mape_percent <= bar.mape_percent)
+            and (bar.spearman is None or not self.spearman < bar.spearman)
+        )
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A check that could not be made: of what, on which table, and why."""
+
+    quantity: str
+    table: str
+    reason: str
+
+
+#: What a verifier is: from the folder of references to its checks. It raises :class:`TableAbsent` if none can be made.
+Verifier = Callable[[Path], list[Check | NotRun]]
+
+
+def check(
+    quantity: str,
+    table: str,
+    predicted: ArrayLike,
+    reference: ArrayLike,
+    bar: Bar,
+    peer: str = "",
+    note: str = "",
+) -> Check:
+    """A check of anything that converts to float64 arrays of shape (rows,)."""
+    mine, theirs = np.asarray(predicted, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    if mine.shape != theirs.shape or mine.ndim != 1:
+        raise ValueError(f"{table}, {quantity}: predictions {mine.shape} beside references {theirs.shape}")
+    return Check(quantity, table, mine, theirs, bar, peer, note)
+
+
+def csv_table(folder: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    """A reference table with at least the columns named.
+
+    Raises:
+        TableAbsent: if the file does not exist.
+        StorageError: if it is no such table, has no rows or lacks columns (which).
+    """
+    table = _read(folder / name, pd.read_csv)
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise StorageError(f"{folder / name}: no column {', '.join(missing)}; it has {', '.join(table.columns)}")
+    if table.empty:
+        raise StorageError(f"{folder / name}: no rows")
+    return table
+
+
+def _read(path: Path, reader: Callable[[Path], T]) -> T:
+    try:
+        return reader(path)
+    except FileNotFoundError:
+        raise TableAbsent(f"{path} is absent") from None
+    except (OSError, ValueError, EOFError) as error:  # pandas' own errors are ValueErrors
+        raise StorageError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def array_table(folder: Path, name: str) -> NDArray[np.float64]:
+    """A ``.npy`` table as float64.
+
+    Raises:
+        TableAbsent: if the file does not exist.
+        StorageError: if it is no array of numbers.
+    """
+    return np.asarray(_read(folder / name, lambda path: np.load(path, allow_pickle=False)), dtype=np.float64)

@@ -1,0 +1,151 @@
+"""Every cost model against the reference tables that a folder holds: a table, a plot a model, a verdict."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from codesign_gym.catalog import attribute
+from codesign_gym.errors import StorageError, UnknownName
+from codesign_gym.simulators.hardware.verification import VERIFIERS
+from codesign_gym.simulators.hardware.verification.check import Check, NotRun, TableAbsent, Verifier
+
+REFERENCES_VARIABLE = "CODESIGN_GYM_REFERENCES"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A model's checks, or the reason why there are none."""
+
+    model: str
+    checks: tuple[Check | NotRun, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check that ran met its bar."""
+        return all(found.passed for found in self.checks if isinstance(found, Check))
+
+
+def references_folder(folder: Path | None) -> Path:
+    """The folder given, else ``$CODESIGN_GYM_REFERENCES``, else ``../shared/data``.
+
+    Raises:
+        StorageError: if it is not a folder.
+    """
+    found = folder or Path(os.environ.get(REFERENCES_VARIABLE) or "../shared/data")
+    if not found.is_dir():
+        raise StorageError(
+            f"no folder of reference tables at {str(found)!r}; name one with --references or ${REFERENCES_VARIABLE}"
+        )
+    return found
+
+
+def verify(folder: Path, models: Sequence[str], console: Console) -> list[Verified]:
+    """Run the verifiers of the models named, or of all.
+
+    Raises:
+        UnknownName: for a model without a verifier.
+        StorageError: for a table that is there but cannot be read.
+    """
+    for model in models:
+        if model not in VERIFIERS:
+            raise UnknownName("model to verify", model, VERIFIERS)
+    names = list(models or VERIFIERS)
+    progress = track(names, "verifying", console=console, disable=not console.is_terminal)
+    return [Verified(name, _checks(name, folder)) for name in progress]
+
+
+def _checks(name: str, folder: Path) -> tuple[Check | NotRun, ...]:
+    verifier: Verifier = attribute(VERIFIERS[name])
+    try:
+        return tuple(verifier(folder))
+    except TableAbsent as absent:
+        return (NotRun("", "", str(absent)),)
+
+
+HEADINGS = ("model", "quantity", "rows", "exact", "MAPE", "Spearman", "asked for", "peer", "verdict", "note")
+
+
+def rows(verified: Sequence[Verified]) -> list[tuple[Any, ...]]:
+    """One readable row a check, under :data:`HEADINGS`."""
+    return [
+        (
+            model.model,
+            found.quantity,
+            found.rows,
+            f"{100 * found.exact_share:.1f} %",
+            f"{found.mape_percent:.3g} %",
+            _number(found.spearman, "{:.4f}"),
+            _bar(found),
+            found.peer,
+            "pass" if found.passed else "FAIL",
+            found.note,
+        )
+        if isinstance(found, Check)
+        else (model.model, found.quantity, "", "", "", "", "", "", "not run", found.reason)
+        for model in verified
+        for found in model.checks
+    ]
+
+
+def as_dict(verified: Sequence[Verified]) -> dict[str, Any]:
+    """Plain data for ``--json``."""
+    return {
+        "passed": all(model.passed for model in verified),
+        "checks": [_plain(model.model, found) for model in verified for found in model.checks],
+    }
+
+
+def _plain(model: str, found: Check | NotRun) -> dict[str, Any]:
+    if isinstance(found, NotRun):
+        return {"model": model, "quantity": found.quantity, "table": found.table, "passed": None, "note": found.reason}
+    return {
+        "model": model,
+        "quantity": found.quantity,
+        "table": found.table,
+        "rows": found.rows,
+        "exact_share": found.exact_share,
+        "mape_percent": found.mape_percent,
+        "spearman": None if math.isnan(found.spearman) else found.spearman,
+        "bar": {name: value for name, value in vars(found.bar).items() if value is not None},
+        "peer": found.peer,
+        "passed": found.passed,
+        "note": found.note,
+    }
+
+
+def plot(verified: Sequence[Verified], folder: Path) -> list[Path]:
+    """Predicted against reference, a PNG a model that has something to draw; returns their paths."""
+    from codesign_gym.training import plots
+
+    drawn = {folder / f"{model.model}.png": _drawn(model) for model in verified if _drawn(model)}
+    for path, checks in drawn.items():
+        titles = [f"{found.quantity}\nMAPE {found.mape_percent:.3g} %" for found in checks]
+        pairs = [(found.reference, found.predicted) for found in checks]
+        plots.agreement(path, dict(zip(titles, pairs, strict=True)))
+    return list(drawn)
+
+
+def _drawn(model: Verified) -> list[Check]:
+    return [found for found in model.checks if isinstance(found, Check) and found.rows > 1]
+
+
+def _bar(found: Check) -> str:
+    bar = found.bar
+    asked = [
+        f"exact {100 * bar.exact_share:g} %" if bar.exact_share is not None else "",
+        f"MAPE {bar.mape_percent:g} %" if bar.mape_percent is not None else "",
+        f"Spearman {bar.spearman:g}" if bar.spearman is not None else "",
+    ]
+    return ", ".join(part for part in asked if part)
+
+
+def _number(value: float, form: str) -> str:
+    return "" if math.isnan(value) else form.format(value)
