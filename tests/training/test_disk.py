@@ -15,7 +15,7 @@ from training_samples import config, finished, outcome, rows
 
 from codesign_gym.errors import StorageError
 from codesign_gym.storage import write_text
-from codesign_gym.training.folder import RunFolder
+from codesign_gym.training.folder import LOCK, RunFolder
 from codesign_gym.training.train import train
 
 
@@ -31,7 +31,7 @@ def room_for(size: int) -> Iterator[None]:
 
 
 def drafts(path: Path) -> list[Path]:
-    return [entry for entry in path.rglob(".*") if entry.is_file()]
+    return [entry for entry in path.rglob(".*") if entry.is_file() and entry.name != LOCK]
 
 
 def test_the_old_file_stays_where_a_new_one_does_not_fit(tmp_path: Path) -> None:

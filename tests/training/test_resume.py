@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +18,8 @@ from training_samples import LEARNERS, config, finished, interrupt_after, outcom
 
 from codesign_gym.errors import StorageError
 from codesign_gym.storage import write_text
+from codesign_gym.training.cli import main
+from codesign_gym.training.config import DEFAULT_ENVIRONMENT, configure
 from codesign_gym.training.folder import RunFolder
 from codesign_gym.training.train import train
 
@@ -161,3 +165,37 @@ def test_a_checkpoint_of_another_learner_is_refused(tmp_path: Path) -> None:
     folder.save("learner", {}, {"something": "else"})
     with pytest.raises(StorageError, match="does not fit this run"):
         train(config("ppo", EVALUATIONS), folder)
+
+
+def test_two_processes_do_not_run_in_one_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.locked(), pytest.raises(StorageError, match=r"another process is running in .*run; wait for it"):
+        train(config("random"), RunFolder(folder.path))
+    assert train(config("random"), folder)["metrics"]
+
+
+def test_code_that_a_stranger_names_is_not_imported_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = finished(tmp_path / "run")
+    content = json.loads((folder.path / "config.json").read_text())
+    content["run"]["options"]["device"] = "this_module:does_not_exist"
+    (folder.path / "config.json").write_text(json.dumps(content))
+    for command in (["evaluate", str(folder.path)], ["train", "--resume", str(folder.path)]):
+        monkeypatch.setattr(sys, "argv", ["codesign-gym", *command])
+        with pytest.raises(SystemExit):
+            main()
+        assert "'this_module:does_not_exist'; give --trust" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["codesign-gym", "evaluate", str(folder.path), "--trust"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "cannot import 'this_module'" in capsys.readouterr().err
+
+
+def test_an_agent_suggests_only_options_that_the_environment_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"reward", "observation"} <= set(configure(DEFAULT_ENVIRONMENT, {}, "ppo", 10).options)
+    gymnasium.register("test/Bare-v0", entry_point=lambda reward="dense": None)
+    try:
+        assert set(configure("test/Bare-v0", {}, "ppo", 10).options) == {"reward"}
+    finally:
+        del gymnasium.registry["test/Bare-v0"]

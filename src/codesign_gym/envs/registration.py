@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from inspect import Parameter, signature
 
-from gymnasium.envs.registration import register, registry
+from gymnasium.envs.registration import EnvSpec, register, registry
+
+from codesign_gym.catalog import attribute
+from codesign_gym.errors import BadConfig, UnknownName
 
 #: Environment id to the entry points of its single and its vector environment.
 ENVIRONMENTS: dict[str, tuple[str, str]] = {
@@ -25,3 +29,34 @@ def register_all() -> None:
 def plugged_in() -> dict[str, str]:
     """Environment ids of installed distributions to the modules that register them (group ``codesign_gym.envs``)."""
     return {point.name: point.value for point in entry_points(group="codesign_gym.envs")}
+
+
+def specification(env: str) -> EnvSpec:
+    """The registered environment of an id, ``module:ns/Name-v0``, or a plug-in's id; imports the module it needs.
+
+    Raises:
+        UnknownName: for an id that is not registered, with the nearest.
+        BadConfig: if the module cannot be imported.
+    """
+    module, _, name = env.rpartition(":")
+    if module:
+        try:
+            attribute(f"{module}:__name__")
+        except BadConfig as error:
+            raise BadConfig(f"environment {env!r}: {error}") from error
+    elif name not in registry and name in plugged_in():
+        attribute(f"{plugged_in()[name]}:__name__")
+    if name not in registry:
+        ours = [known for known in registry if "/" in known and not known.startswith(("phys2d", "tabular"))]
+        raise UnknownName("environment", name, [*ours, *plugged_in()])
+    return registry[name]
+
+
+def options_of(env: str) -> frozenset[str] | None:
+    """The names of an environment's arguments, or None if it takes any; errors as in :func:`specification`."""
+    entry = specification(env).entry_point
+    made = attribute(entry) if isinstance(entry, str) else entry
+    parameters = signature(made).parameters.values() if callable(made) else ()
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return frozenset(parameter.name for parameter in parameters)

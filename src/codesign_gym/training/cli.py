@@ -15,7 +15,7 @@ from rich.markup import escape
 from codesign_gym import __version__
 from codesign_gym.errors import BadConfig, CodesignError
 from codesign_gym.training import catalogue, tables
-from codesign_gym.training.config import DEFAULT_ENVIRONMENT, RunConfig, configure
+from codesign_gym.training.config import DEFAULT_ENVIRONMENT, RunConfig, code_named, configure
 from codesign_gym.training.folder import RunFolder
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ Budget = Annotated[
     typer.Option(help="latency=0.6 (share of the highest bitwidth's), latency=5us, size=20kB; may repeat."),
 ]
 Option = Annotated[list[str] | None, typer.Option(help="Another environment option, name=value; may repeat.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Import the code that the run's configuration names.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -72,6 +73,7 @@ def train(
     option: Option = None,
     run: Annotated[Path | None, typer.Option(help="Run folder; goes on there if it was interrupted.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run as it was configured.")] = None,
+    trust: Trust = False,
     json_: Json = False,
     *,
     context: typer.Context,
@@ -81,7 +83,7 @@ def train(
 
     if resume is not None:
         _refuse_beside_resume(context)
-        config, path = RunFolder(resume).config(), resume
+        config, path = _trusted(RunFolder(resume), trust).config(), resume
     else:
         options = _options(network, device, data, budget, floor, option)
         config = configure(env, options, agent, evaluations, proposals, seed)
@@ -102,12 +104,13 @@ def evaluate(
     data: Data = None,
     budget: Budget = None,
     option: Option = None,
+    trust: Trust = False,
     json_: Json = False,
 ) -> None:
     """Measure a run's design, or its policy on a device, network or budget it was not trained for."""
     from codesign_gym.training.evaluate import evaluate as evaluate_run
 
-    result = evaluate_run(RunFolder(run), _options(network, device, data, budget, None, option))
+    result = evaluate_run(_trusted(RunFolder(run), trust), _options(network, device, data, budget, None, option))
     if json_:
         console.print_json(json.dumps(result))
         return
@@ -252,11 +255,22 @@ def _refuse_beside_resume(context: typer.Context) -> None:
     """A resumed run's configuration is its own: anything else on the line would be ignored in silence."""
     for parameter in context.command.params:
         source = context.get_parameter_source(str(parameter.name))
-        if parameter.name not in ("resume", "json_") and source is not None and source.name == "COMMANDLINE":
+        if parameter.name not in ("resume", "trust", "json_") and source is not None and source.name == "COMMANDLINE":
             raise BadConfig(
                 f"{parameter.opts[0]} beside --resume, which goes on with the run as it was configured; leave it out, "
                 "or give the whole configuration with --run"
             )
+
+
+def _trusted(folder: RunFolder, trust: bool) -> RunFolder:
+    """The folder, unless its configuration would import code that the user has not said to trust."""
+    named = code_named(folder.config())
+    if named and not trust:
+        raise BadConfig(
+            f"{folder.path} was configured with code of its own, {', '.join(map(repr, named))}; "
+            "give --trust if you know where it comes from"
+        )
+    return folder
 
 
 def _interruptible(config: RunConfig, path: Path) -> dict[str, Any]:
@@ -267,7 +281,8 @@ def _interruptible(config: RunConfig, path: Path) -> dict[str, Any]:
         return run(config, path, console)
     except KeyboardInterrupt:
         begun = (path / "config.json").is_file()
-        way_on = f"go on with: codesign-gym train --resume {path}" if begun else "the run had not begun"
+        trust = " --trust" if code_named(config) else ""
+        way_on = f"go on with: codesign-gym train --resume {path}{trust}" if begun else "the run had not begun"
         errors.print(f"interrupted; {way_on}", highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from codesign_gym.agents import interface
 from codesign_gym.agents.interface import Agent, AgentFile
+from codesign_gym.envs.registration import options_of
 from codesign_gym.errors import BadConfig
 from codesign_gym.records import Record
 
@@ -48,7 +49,7 @@ def configure(
     """A run's configuration, the agent's own environment options filled in where the user gave none.
 
     Raises:
-        UnknownName: for an unknown agent, with the nearest.
+        UnknownName: for an unknown agent or environment, with the nearest.
         BadConfig: for a bad value.
     """
     proposals = 4 * evaluations if proposals is None else proposals
@@ -56,15 +57,33 @@ def configure(
         if value < least:
             raise BadConfig(f"{name} is {value}; accepted: {least} or more")
     content = interface.read(agent)
+    accepted = options_of(env)
+    suggested = {name: value for name, value in content.environment.items() if accepted is None or name in accepted}
     return RunConfig(
         env=env,
-        options={**content.environment, **options},
+        options={**suggested, **options},
         agent=agent,
         agent_file=content,
         evaluations=evaluations,
         proposals=proposals,
         seed=seed,
     )
+
+
+#: Packages whose functions and classes a configuration may name without being asked about.
+KNOWN_CODE = ("codesign_gym", "stable_baselines3", "sb3_contrib")
+
+
+def code_named(config: RunConfig) -> list[str]:
+    """The ``module:attribute`` references of a configuration that lead elsewhere: code that it would import."""
+    content = config.agent_file
+    named = [config.env, content.agent, *content.parameters.values(), *config.options.values()]
+    return [name for name in named if isinstance(name, str) and ":" in name and not _known(name)]
+
+
+def _known(reference: str) -> bool:
+    module, _, attribute = reference.partition(":")
+    return module.split(".")[0] in KNOWN_CODE and "." not in attribute
 
 
 def agent_of(config: RunConfig) -> Agent:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -26,6 +27,7 @@ from codesign_gym.storage import make_dir, replacing, write_text
 from codesign_gym.training.config import RunConfig, difference
 
 POLICY = "policy.safetensors"
+LOCK = ".lock"
 VERSIONED = ("codesign-gym", "gymnasium", "stable-baselines3", "sb3-contrib", "torch", "numpy")
 
 
@@ -42,6 +44,7 @@ class RunFolder:
     | ``result.json``                  | best design, ledger, claims; there when the run has finished   |
     | ``front.csv``                    | designs that no other beats in every metric                    |
     | ``plots/*.png``, ``tensorboard/``| pictures and logs                                              |
+    | ``.lock``                        | held by the process that runs here                             |
     """
 
     path: Path
@@ -55,6 +58,30 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether the run has come to its end."""
         return (self.path / "result.json").is_file()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from running here; the lock goes with the process, however it ends.
+
+        Raises:
+            StorageError: if another process runs here, or the folder cannot be written.
+        """
+        make_dir(self.path)
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StorageError(
+                f"another process is running in {self.path}; wait for it, or name another --run"
+            ) from None
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+            if not (self.path / "config.json").is_file():  # nothing began here
+                (self.path / LOCK).unlink(missing_ok=True)
 
     def open(self, config: RunConfig) -> bool:
         """Begin the run here, or join the one that is here.
@@ -70,9 +97,8 @@ class RunFolder:
             if other:
                 raise StorageError(f"{self.path} holds a run of another configuration ({other}); name another --run")
             return True
-        make_dir(self.path)
         # A kill while config.json was being written may have left its hidden draft.
-        if any(not entry.name.startswith(".config.") for entry in self.path.iterdir()):
+        if any(not entry.name.startswith((".config.", LOCK)) for entry in self.path.iterdir()):
             raise StorageError(f"{self.path} is not empty and holds no run; name another --run")
         content = {"run": config.model_dump(), "versions": _versions()}
         write_text(self.path / "config.json", json.dumps(content, indent=2) + "\n")
@@ -80,7 +106,8 @@ class RunFolder:
 
     def forget(self) -> None:
         """Leave nothing of a run that could not begin."""
-        (self.path / "config.json").unlink(missing_ok=True)
+        for name in ("config.json", LOCK):
+            (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # not empty
             self.path.rmdir()
 

@@ -13,20 +13,19 @@ from numpy.typing import NDArray
 
 from codesign_gym.agents import interface
 from codesign_gym.agents.confirm import confirm
-from codesign_gym.agents.interface import Task
+from codesign_gym.agents.interface import Agent, Task
 from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.agents.sb3.agent import CHECKPOINT, Sb3Agent
-from codesign_gym.catalog import attribute
 from codesign_gym.envs.core.construct import ConstructCore
 from codesign_gym.envs.core.problem import DesignProblem, Values, feasible, score
 from codesign_gym.envs.core.space import Designs
-from codesign_gym.envs.registration import plugged_in
-from codesign_gym.errors import BadConfig, CodesignError, Infeasible, StorageError, UnknownName
+from codesign_gym.envs.registration import specification
+from codesign_gym.errors import BadConfig, CodesignError, Infeasible, StorageError
 from codesign_gym.training.config import RunConfig, agent_of
 from codesign_gym.training.folder import RunFolder
 
 #: Rows of modelled designs that are kept one by one; measured ones all are.
-MODELLED_ROWS = 20_000
+MODELLED_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -57,17 +56,7 @@ def core_of(env: str, options: dict[str, Any]) -> ConstructCore:
         UnknownName: for an id that is not registered, with the nearest.
         BadConfig: for options it does not take, or an environment that is not built on our core.
     """
-    module, _, name = env.rpartition(":")
-    if module:
-        try:
-            attribute(f"{module}:__name__")
-        except BadConfig as error:
-            raise BadConfig(f"environment {env!r}: {error}") from error
-    elif name not in gym.registry and name in plugged_in():
-        attribute(f"{plugged_in()[name]}:__name__")
-    if name not in gym.registry:
-        ours = [known for known in gym.registry if "/" in known and not known.startswith(("phys2d", "tabular"))]
-        raise UnknownName("environment", name, [*ours, *plugged_in()])
+    name = specification(env).id
     try:
         made = gym.make(name, **options).unwrapped
     except TypeError as error:
@@ -97,8 +86,15 @@ def train(
     """
     agent = agent_of(config)
     core = core_of(config.env, config.options)
-    if folder.open(config) and folder.finished:
-        return folder.result()
+    with folder.locked():
+        if folder.open(config) and folder.finished:
+            return folder.result()
+        return _train(config, agent, core, folder, listener, scalars)
+
+
+def _train(
+    config: RunConfig, agent: Agent, core: ConstructCore, folder: RunFolder, listener: Listener, scalars: Scalars
+) -> dict[str, Any]:
     recorder = Recorder(core.problem, Limits(config.evaluations, config.proposals))
     earlier_s = _recall(recorder, folder)
     log = _Log(recorder, folder, listener, scalars, time.monotonic() - earlier_s)

@@ -6,6 +6,10 @@ constraint: a multiple-choice knapsack problem, which HiGHS solves through scipy
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,14 +155,15 @@ def _integer(program: _Program, time_limit_s: float, gap: float) -> tuple[Joint 
     constraints = [LinearConstraint(program.members, 1, 1)]
     if len(program.bounds):
         constraints.append(LinearConstraint(program.rows, -np.inf, program.bounds))
-    found = milp(
-        program.cost,
-        integrality=np.ones(len(program.cost)),
-        bounds=Bounds(0, 1),
-        constraints=constraints,
-        # What is within reach is small; and where HiGHS 1.12 undoes its presolve it may print debug lines.
-        options={"mip_rel_gap": gap, "time_limit": time_limit_s, "presolve": False},
-    )
+    with _silent():
+        found = milp(
+            program.cost,
+            integrality=np.ones(len(program.cost)),
+            bounds=Bounds(0, 1),
+            constraints=constraints,
+            # What is within reach is small; and undoing its presolve costs HiGHS more than it saves.
+            options={"mip_rel_gap": gap, "time_limit": time_limit_s, "presolve": False},
+        )
     if not _solved(found, time_limit_s):
         return None, np.inf
     chosen = np.flatnonzero(found.x > 0.5)  # one per group, in the order of the groups
@@ -181,3 +186,18 @@ def _infeasible(separable: Separable, limits: Table, cuts: Cuts | None) -> Infea
     return Infeasible(
         f"no design uses at most [{listed[0]}] of its limits{apart}; the least of each alone is [{listed[1]}]"
     )
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing on the process's standard output: HiGHS 1.12 may print debug lines there, past Python's own."""
+    sys.stdout.flush()
+    output = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(output, 1)
+        os.close(output)
+        os.close(nowhere)

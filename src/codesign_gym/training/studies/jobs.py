@@ -6,7 +6,10 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
+from functools import cache
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -112,18 +115,31 @@ def run(job: Job) -> Outcome:
 
 def run_all(function: Callable[[J], R], jobs: Sequence[J], title: str, console: Console) -> list[R]:
     """``function`` of every job, in order, over as many processes as there are cores (at most four)."""
-    workers = min(os.cpu_count() or 1, 4, len(jobs))
-    if workers <= 1:
+    workers = min(os.cpu_count() or 1, 4)
+    if workers == 1 or len(jobs) == 1:
         return [function(job) for job in track(jobs, title, console=console, disable=not console.is_terminal)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        futures = [pool.submit(function, job) for job in jobs]
-        done = as_completed(futures)
-        for _ in track(done, title, total=len(jobs), console=console, disable=not console.is_terminal):
-            pass
-        return [future.result() for future in futures]
+    futures = [_pool(workers).submit(function, job) for job in jobs]
+    for done in track(as_completed(futures), title, len(jobs), console=console, disable=not console.is_terminal):
+        done.result()  # a failure is told at once
+    return [future.result() for future in futures]
+
+
+@cache
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Kept from one part of a study to the next: a fresh process needs seconds to import torch."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
 
 
 def _one_thread() -> None:
+    """One torch thread, and an end with the parent: a killed study leaves no workers behind."""
     import torch
 
     torch.set_num_threads(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
