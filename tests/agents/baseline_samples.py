@@ -114,7 +114,7 @@ def run(
     core = ConstructCore(
         recorder, Blind(), TerminalReward(), enforcement(means), view("discrete", problem.space.choices)
     )
-    search(agent, Task(core=core, recorder=recorder, seed=seed))
+    search(agent, Task(core=core, meter=recorder, seed=seed))
     return recorder
 
 

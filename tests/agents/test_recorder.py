@@ -59,12 +59,12 @@ def test_remembered_designs_count_when_asked_for_and_are_not_told() -> None:
 def test_it_goes_on_from_the_first_remembered_designs() -> None:
     recorder = Recorder(PROBLEM, Limits.of(10))
     recorder.remember(designs(4, 1, 2), PROBLEM.evaluate(designs(4, 1, 2)))
-    assert not recorder.go_on(4, 9)
+    assert not recorder.go_on({"evaluations": 4, "proposals": 9})
     assert (recorder.evaluations, recorder.proposals) == (0, 0)
-    assert recorder.go_on(2, 9)
+    assert recorder.go_on({"evaluations": 2, "proposals": 9})
     assert (recorder.evaluations, recorder.proposals) == (2, 9)
     np.testing.assert_array_equal(recorder.designs, designs(4, 1))
-    assert Recorder(PROBLEM, Limits.of(10)).go_on(0, 0)
+    assert Recorder(PROBLEM, Limits.of(10)).go_on({"evaluations": 0, "proposals": 0})
 
 
 def test_it_stands_in_for_its_problem() -> None:

@@ -159,7 +159,7 @@ def test_a_checkpoint_of_another_learner_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(config("ppo", EVALUATIONS), folder, interrupt_after(40))
     arrays, state = finished(tmp_path / "other", "sac", EVALUATIONS).read("learner") or ({}, {})
-    folder.save("learner", arrays, {**state, "evaluations": 10})
+    folder.save("learner", arrays, {**state, "meter": {"evaluations": 10, "proposals": 10}})
     with pytest.raises(StorageError, match="does not fit this run"):
         train(config("ppo", EVALUATIONS), folder)
     folder.save("learner", {}, {"something": "else"})

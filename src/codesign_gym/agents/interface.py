@@ -1,4 +1,4 @@
-"""What an agent is: something that spends a granted number of evaluations on a task.
+"""What an agent is: something that spends what it was granted on a task.
 
 Learners walk the task's environment; search baselines ask its problem directly. Neither knows which
 environment or problem it is.
@@ -13,9 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 from pydantic import Field
 
-from codesign_gym.agents.recorder import BudgetSpent, Recorder
+from codesign_gym.agents.meter import BudgetSpent, Meter
+from codesign_gym.agents.recorder import Recorder
 from codesign_gym.catalog import Catalog, attribute
 from codesign_gym.envs.core.construct import ConstructCore
+from codesign_gym.envs.core.core import Core
 from codesign_gym.errors import BadConfig
 from codesign_gym.records import Record, read_record
 
@@ -39,18 +41,33 @@ class Task:
     """What an agent is given.
 
     Attributes:
-        core: the environment's core; its problem is ``recorder``.
-        recorder: the problem, counted and limited.
+        core: the environment's core, which spends from the meter; where designs are built, its problem is the
+            recorder.
+        meter: what was granted and is gone: a recorder of designs, or a counter of steps.
         seed: the source of all of the agent's randomness.
         checkpoints: where to keep what a resumed run needs, or None.
         log: takes scalars by name after every iteration, e.g. for TensorBoard.
     """
 
-    core: ConstructCore
-    recorder: Recorder
+    core: Core[Any]
+    meter: Meter
     seed: int
     checkpoints: Checkpoints | None = None
     log: Callable[[Mapping[str, float]], None] = lambda scalars: None
+
+    @property
+    def recorder(self) -> Recorder:
+        """The problem, counted and limited; raises :class:`BadConfig` where nothing is designed."""
+        if not isinstance(self.meter, Recorder):
+            raise BadConfig("this agent searches designs, and this environment is controlled step by step; try 'ppo'")
+        return self.meter
+
+    @property
+    def designed(self) -> ConstructCore:
+        """The core of an environment that builds designs; raises :class:`BadConfig` for another."""
+        if not isinstance(self.core, ConstructCore):
+            raise BadConfig("this agent builds designs, and this environment is controlled step by step; try 'ppo'")
+        return self.core
 
     def with_actions(self, name: str) -> Task:
         """The same task with choices expressed another way."""
@@ -117,7 +134,7 @@ def build(content: AgentFile) -> Agent:
 
 
 def search(agent: Agent, task: Task) -> None:
-    """Run an agent until it stops or its evaluations are spent."""
+    """Run an agent until it stops or its grant is spent."""
     try:
         agent.run(task)
     except BudgetSpent:

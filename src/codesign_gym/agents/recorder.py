@@ -6,20 +6,17 @@ designs through it, so every agent is counted, limited and logged the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign_gym.agents.meter import BudgetSpent
 from codesign_gym.envs.core.problem import Constraint, DesignProblem, Metric, Objective, Values, feasible, score
 from codesign_gym.envs.core.separable import Separable
 from codesign_gym.envs.core.space import Designs, DesignSpace
-
-
-class BudgetSpent(Exception):
-    """The agent asked for more evaluations than it was granted."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +120,21 @@ class Recorder:
         return self.limits.evaluations - self.evaluations
 
     @property
+    def spent(self) -> float:
+        """Share of the evaluations or of the proposals that is gone, whichever is more."""
+        return min(max(self.evaluations / self.limits.evaluations, self.proposals / self.limits.proposals), 1.0)
+
+    @property
+    def episodes(self) -> int:
+        """A proposal is an episode's design."""
+        return self.proposals
+
+    @property
+    def progress(self) -> int:
+        """Evaluations so far."""
+        return self.evaluations
+
+    @property
     def best(self) -> tuple[NDArray[np.int64], Values] | None:
         """The feasible design with the highest score (of equals the least predicted loss) and its metrics, or None."""
         return None if self._best is None else (self.designs[self._best], self.values[self._best])
@@ -184,12 +196,17 @@ class Recorder:
         rows = np.ascontiguousarray(designs, dtype=np.int64)
         self.remembered = {row.tobytes(): values for row, values in zip(rows, metrics, strict=True)}
 
-    def go_on(self, evaluations: int, proposals: int) -> bool:
+    def counts(self) -> dict[str, int]:
+        """Evaluations and proposals so far."""
+        return {"evaluations": self.evaluations, "proposals": self.proposals}
+
+    def go_on(self, counts: Mapping[str, int]) -> bool:
         """Count the first remembered designs at once, as an agent's checkpoint has it.
 
         Returns:
             Whether there were so many; if not, nothing is changed.
         """
+        evaluations, proposals = int(counts["evaluations"]), int(counts["proposals"])
         if evaluations > len(self.remembered):
             return False
         first = dict(islice(self.remembered.items(), evaluations))

@@ -66,7 +66,7 @@ class Evolutionary:
             designs, metrics = designs[order], metrics[order]
             children = self._children(problem, designs, generator)
             stale = _stale(children, known)
-            children[stale] = _repaired(problem, sample(task.core, generator, int(stale.sum())))
+            children[stale] = _repaired(problem, sample(task.designed, generator, int(stale.sum())))
             known.update(row.tobytes() for row in children)
             designs = np.concatenate([designs, children])
             metrics = np.concatenate([metrics, problem.evaluate(children)])
@@ -74,7 +74,7 @@ class Evolutionary:
     def _first(self, task: Task, generator: np.random.Generator) -> Designs:
         """The first generation, shape (population, knobs)."""
         uniform = ranked(task.recorder.separable)[: self.population // 2]
-        rest = sample(task.core, generator, self.population - len(uniform))
+        rest = sample(task.designed, generator, self.population - len(uniform))
         return _repaired(task.recorder, np.concatenate([uniform, rest]))
 
     def _children(self, problem: DesignProblem, parents: Designs, generator: np.random.Generator) -> Designs:

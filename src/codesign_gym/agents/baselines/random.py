@@ -35,4 +35,4 @@ class Random:
         """
         generator = np.random.default_rng(task.seed)
         while True:
-            task.recorder.evaluate(sample(task.core, generator, self.batch))
+            task.recorder.evaluate(sample(task.designed, generator, self.batch))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
@@ -16,13 +17,15 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from codesign_gym.agents.interface import Task
-from codesign_gym.agents.recorder import BudgetSpent, Recorder
+from codesign_gym.agents.meter import BudgetSpent, Meter
+from codesign_gym.agents.policy import Policy, walk
 from codesign_gym.agents.sb3 import snapshot
 from codesign_gym.agents.sb3.noise import DecayingNoise
 from codesign_gym.agents.sb3.trees import restore
 from codesign_gym.agents.sb3.vec_env import CodesignVecEnv
 from codesign_gym.catalog import attribute
 from codesign_gym.envs.core.construct import ConstructCore
+from codesign_gym.envs.core.core import Core
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.envs.core.views import CodesignVectorEnv
 from codesign_gym.errors import BadConfig, StorageError
@@ -39,7 +42,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "TD3": ("box",),
     "SAC": ("box",),
 }
-FOREVER = 2**31  # time steps; the recorder's limits end a run
+FOREVER = 2**31  # time steps; the meter ends a run
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,11 @@ class Sb3Agent:
         """Learn until the recorder's limits are reached; goes on from a checkpoint if there is one."""
         torch.set_num_threads(1)
         task = task.with_actions(self.actions)
-        model = self._model(task.core, task.recorder, task.seed)
+        model = self._model(task.core, task.meter, task.seed)
         model.set_logger(Logger(None, [_Forward(task)]))
         callback = _EveryRollout(task, self)
         saved = task.checkpoints.read(CHECKPOINT) if task.checkpoints else None
-        resumed = saved is not None and _resume(model, task.recorder, *saved)
+        resumed = saved is not None and _resume(model, task.meter, *saved)
         try:
             # SB3 adds what is asked for to what is done; the sum decides DQN's exploration.
             model.learn(FOREVER - model.num_timesteps, callback=callback, reset_num_timesteps=not resumed)
@@ -97,18 +100,24 @@ class Sb3Agent:
             raise
 
     def designs(self, core: ConstructCore, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> Designs:
-        """The design that a trained policy builds in an environment, shape (1, knobs).
+        """The design that a trained policy builds in an environment, shape (1, knobs); errors as :meth:`acting`."""
+        core = core.with_actions(self.actions)
+        last = walk(core, self.acting(core, arrays, state), [np.random.default_rng(0)])
+        return np.asarray(last.design, dtype=np.int64)
+
+    def acting(self, core: Core[Any], arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> Policy:
+        """A trained policy that acts in an environment, deterministically.
 
         Args:
-            core: the environment; it may be of another network or device than the policy was trained
-                on, as long as its observations have the same shape.
+            core: the environment, with this agent's view of actions; it may be of another network or device than
+                the policy was trained on, as long as its observations have the same shape.
             arrays: of a policy, see :func:`~codesign_gym.agents.sb3.snapshot.policy`.
             state: its JSON.
 
         Raises:
             BadConfig: if the policy does not fit the environment's observations or choices.
         """
-        model = self._model(core.with_actions(self.actions), None, 0)
+        model = self._model(core, None, 0)
         try:
             snapshot.put_policy(model, restore(state["tree"], arrays))
         except snapshot.UNFIT as error:
@@ -117,7 +126,7 @@ class Sb3Agent:
                 "the policy does not fit this environment: constraints, bitwidths, observation and action must be as "
                 f"in training ({reason[:200]})"
             ) from error
-        return greedy_designs(model)
+        return _Greedy(model)
 
     def policy(
         self, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]
@@ -125,15 +134,14 @@ class Sb3Agent:
         """What acting needs of a checkpoint: the part worth sharing."""
         return snapshot.policy(arrays, state)
 
-    def _model(self, core: ConstructCore, recorder: Recorder | None, seed: int) -> BaseAlgorithm:
+    def _model(self, core: Core[Any], meter: Meter | None, seed: int) -> BaseAlgorithm:
         """The algorithm over a fresh environment."""
         algorithm = attribute(self.algorithm)
-        knobs = len(core.problem.space)
         env: VecEnv = CodesignVecEnv(CodesignVectorEnv(core, self.environments, AutoresetMode.SAME_STEP))
         settings = dict(self.settings)
         if self.normalize:
             env = VecNormalize(env, gamma=settings.get("gamma", 0.99))
-        for name, unit in (("n_steps", knobs), ("learning_starts", knobs * self.environments)):
+        for name, unit in (("n_steps", core.horizon), ("learning_starts", core.horizon * self.environments)):
             if name in settings:
                 settings[name] = max(1, round(settings[name] * unit))
         if 0 < settings.get("batch_size", 0) <= 1:
@@ -141,43 +149,37 @@ class Sb3Agent:
             settings["batch_size"] = -(-rollout // round(1 / settings["batch_size"]))
         if self.noise is not None:
             settings["action_noise"] = DecayingNoise(
-                self.noise["start"], self.noise["decay"], lambda: recorder.proposals if recorder else 0
+                self.noise["start"], self.noise["decay"], lambda: meter.episodes if meter else 0
             )
         if self.replay_buffer is not None:
             settings["replay_buffer_class"] = attribute(self.replay_buffer)
         try:
             model: BaseAlgorithm = algorithm(
-                "MlpPolicy", env, learning_rate=self._schedule(recorder), seed=seed, device="cpu", **settings
+                "MlpPolicy", env, learning_rate=self._schedule(meter), seed=seed, device="cpu", **settings
             )
         except TypeError as error:
             raise BadConfig(f"{self.algorithm}: settings: {error}") from error
         return model
 
-    def _schedule(self, recorder: Recorder | None) -> Any:
-        """Linear in what is left of the evaluations or proposals, whichever is less; SB3's own counts steps."""
+    def _schedule(self, meter: Meter | None) -> Any:
+        """Linear in what is left of the grant; SB3's own counts steps."""
 
         def rate(_: float) -> float:
-            if recorder is None:
-                return self.learning_rate
-            spent = max(
-                recorder.evaluations / recorder.limits.evaluations, recorder.proposals / recorder.limits.proposals
-            )
-            return self.learning_rate * (1.0 - (1.0 - self.learning_rate_end) * min(spent, 1.0))
+            spent = meter.spent if meter else 0.0
+            return self.learning_rate * (1.0 - (1.0 - self.learning_rate_end) * spent)
 
         return rate
 
 
-def _resume(
-    model: BaseAlgorithm, recorder: Recorder, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]
-) -> bool:
-    """Bring learner and recorder to a checkpoint; False, and nothing changed, if its evaluations are not all known.
+def _resume(model: BaseAlgorithm, meter: Meter, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> bool:
+    """Bring learner and meter to a checkpoint; False, and nothing changed, if the meter cannot go on from there.
 
     Raises:
         StorageError: if the checkpoint is not one of this agent on this problem.
         BudgetSpent: if it was taken when everything was spent.
     """
     try:
-        if not recorder.go_on(int(state["evaluations"]), int(state["proposals"])):
+        if not meter.go_on(state["meter"]):
             return False
         snapshot.put(model, arrays, state)
     except snapshot.UNFIT as error:
@@ -188,21 +190,19 @@ def _resume(
     return True
 
 
-def greedy_designs(model: BaseAlgorithm) -> Designs:
-    """The design of the policy's preferred choices, shape (1, knobs); evaluates it."""
-    assert model.env is not None
-    inner = model.env.unwrapped
-    assert isinstance(inner, CodesignVecEnv)
-    core = inner.env.core
-    state = core.initial([np.random.default_rng(0)], None)
-    masked = "action_masks" in model.predict.__code__.co_varnames
-    while not core.terminal(state).all():
-        seen: Any = core.observation(state)
-        seen = model.env.normalize_obs(seen) if isinstance(model.env, VecNormalize) else seen
-        masks: dict[str, Any] = {"action_masks": core.action_mask(state)} if masked else {}
-        actions, _ = model.predict(seen, deterministic=True, **masks)
-        state = core.transition(state, actions)
-    return np.asarray(state.design, dtype=np.int64)
+@dataclass(frozen=True)
+class _Greedy:
+    """The preferred actions of a learner's policy, for observations that are not normalised yet."""
+
+    model: BaseAlgorithm
+
+    def __call__(self, observation: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[Any]:
+        env = self.model.env
+        seen: Any = env.normalize_obs(observation) if isinstance(env, VecNormalize) else observation
+        masked = "action_masks" in self.model.predict.__code__.co_varnames
+        masks: dict[str, Any] = {"action_masks": mask} if masked else {}
+        actions, _ = self.model.predict(seen, deterministic=True, **masks)
+        return np.asarray(actions)
 
 
 def _check_actions(algorithm: type[BaseAlgorithm], view: str) -> None:
@@ -224,11 +224,12 @@ class _EveryRollout(BaseCallback):
         return True
 
     def _on_rollout_start(self) -> None:
-        episode = len(self.task.core.problem.space) * self.agent.environments
+        core = self.task.core
+        episode = core.horizon * self.agent.environments
         if self._saved_at >= 0 and self.num_timesteps - self._saved_at < episode:
             return  # off-policy rollouts are a few steps long
-        if self._saved_at >= 0 and self.agent.greedy and self._has_learned():
-            greedy_designs(self.model)
+        if self._saved_at >= 0 and self.agent.greedy and self._has_learned() and isinstance(core, ConstructCore):
+            walk(core, _Greedy(self.model), [np.random.default_rng(0)])  # evaluates the design it ends with
         self.save()
 
     def save(self, spent: bool = False) -> None:
@@ -236,8 +237,7 @@ class _EveryRollout(BaseCallback):
         self._saved_at = self.num_timesteps
         if self.task.checkpoints:
             arrays, state = snapshot.take(self.model)
-            state["evaluations"] = self.task.recorder.evaluations
-            state["proposals"] = self.task.recorder.proposals
+            state["meter"] = self.task.meter.counts()
             state["spent"] = spent
             self.task.checkpoints.save(CHECKPOINT, arrays, state)
 

@@ -15,7 +15,6 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from codesign_gym.agents.sb3.trees import flatten, restore
 from codesign_gym.agents.sb3.vec_env import CodesignVecEnv
-from codesign_gym.envs.core.construct import ConstructState
 
 COUNTERS = (
     "num_timesteps",
@@ -64,7 +63,9 @@ def put(model: BaseAlgorithm, arrays: Mapping[str, np.ndarray], state: Mapping[s
     model._last_obs = tree["last_obs"]
     model._last_original_obs = tree["last_original_obs"]
     model._last_episode_starts = tree["last_episode_starts"]
-    _inner(model).env.restore(ConstructState(**tree["environment"]), tree["generators"])
+    env = _inner(model).env
+    env.reset()  # whose state tells the type of the saved one
+    env.restore(type(env.snapshot()[0])(**tree["environment"]), tree["generators"])
     torch.set_rng_state(tree["random"]["torch"])
     name, keys, position, has_gauss, gauss = tree["random"]["numpy"]
     np.random.set_state((name, keys, position, has_gauss, gauss))  # noqa: NPY002  (the generator SB3 draws from)

@@ -143,6 +143,11 @@ class ConstructCore:
         """The action view's."""
         return self.actions.space
 
+    @property
+    def horizon(self) -> int:
+        """One step per knob."""
+        return len(self.problem.space)
+
     def with_actions(self, name: str) -> ConstructCore:
         """The same environment with choices expressed another way; raises :class:`UnknownName`."""
         return replace(self, actions=view(name, self.problem.space.choices))

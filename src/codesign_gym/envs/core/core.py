@@ -31,6 +31,15 @@ class Core(Protocol[S]):
         """One environment's actions."""
         ...
 
+    @property
+    def horizon(self) -> int:
+        """Steps of an episode."""
+        ...
+
+    def with_actions(self, name: str) -> Core[S]:
+        """The same environment with actions expressed another way; raises :class:`UnknownName`."""
+        ...
+
     def initial(self, generators: Sequence[np.random.Generator], previous: S | None) -> S:
         """States at the start of an episode, one per generator.
 
