@@ -26,10 +26,12 @@ class Catalog:
         kind: what it is called in messages, e.g. ``"device"``.
         folder: its folder under ``codesign_gym/configs``; the entry-point group is
             ``codesign_gym.<folder>``.
+        suffixes: how the paths of users' own files end.
     """
 
     kind: str
     folder: str
+    suffixes: tuple[str, ...] = (".yaml", ".yml")
 
     def shipped(self) -> dict[str, Path]:
         """Id to YAML file, of what this package ships."""
@@ -45,7 +47,7 @@ class Catalog:
         return sorted({*self.shipped(), *self.plugged_in()})
 
     def locate(self, name: str) -> Path | Any:
-        """The YAML file a name stands for, or the object when it is ``"module:attribute"``.
+        """The file a name stands for, or the object when it is ``"module:attribute"``.
 
         Raises:
             UnknownName: with the nearest id.
@@ -54,7 +56,7 @@ class Catalog:
         shipped = self.shipped()
         if name in shipped:
             return shipped[name]
-        if name.endswith((".yaml", ".yml")):
+        if name.endswith(self.suffixes):
             path = Path(name).expanduser()
             if not path.is_file():
                 raise BadConfig(f"{self.kind} file {name!r} does not exist")

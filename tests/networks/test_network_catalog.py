@@ -4,9 +4,25 @@ import pytest
 
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.records import parse
-from codesign_gym.simulators.networks import CATALOG, Network, NetworkFile, load, read, zoo
+from codesign_gym.simulators.networks import CATALOG, Network, NetworkFile, load, read, to_csv, zoo
 
-SHIPPED = ["mobilenetv1", "mobilenetv2", "mobilenetv2-imagenet100", "resnet18", "resnet50"]
+SHIPPED = {
+    "alexnet": 8,
+    "bert-base": 73,
+    "efficientnet-b0": 82,
+    "efficientnet-lite0": 50,
+    "lstm-medium": 5,
+    "mobilenetv1": 28,
+    "mobilenetv2": 53,
+    "mobilenetv2-imagenet100": 53,
+    "mobilenetv3-large": 64,
+    "mobilenetv3-small": 54,
+    "resnet18": 21,
+    "resnet50": 54,
+    "squeezenet": 26,
+    "vgg16": 16,
+    "vit-small": 50,
+}
 
 TINY = zoo.resnet18(classes=10, resolution=32)
 
@@ -58,7 +74,7 @@ def test_shipped_shapes_load_by_id(name: str) -> None:
     assert name in CATALOG.names()
     net = load(name)
     assert net.name == name
-    assert len(net.weighted()) > 20
+    assert len(net.weighted()) == SHIPPED[name]
     assert read(name).source
 
 
@@ -98,7 +114,7 @@ def test_references(write) -> None:
     [
         ("build_module", "input_shape is missing; accepted: the shape of one input"),
         ("build_text", "builds a str; accepted: a Network or a torch module"),
-        ("SHIPPED", "a list; accepted: a network, or a function that returns one"),
+        ("SHIPPED", "a dict; accepted: a network, or a function that returns one"),
         ("build_with_width", r"building the network with \{\} failed: .*'width'"),
         ("absent", "has no 'absent'"),
     ],
@@ -141,6 +157,25 @@ def test_a_module_file_is_read_whole() -> None:
     assert content.input_shape == (1, 8, 8)
     assert content.training is not None
     assert (content.training.optimizer, content.training.seed) == ("sgd", 0)
+
+
+def test_onnx_and_csv_files_by_path(tmp_path: Path) -> None:
+    from onnx_samples import model, node, weights
+
+    made = model([node("Conv", "x w")], {"x": ("batch", 3, "side", "side")}, [weights("w", 4, 3, 3, 3)])
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(made.SerializeToString())
+    assert load(str(path), (3, 8, 8)).macs.tolist() == [36 * 4 * 27]
+    assert load(str(path), (3, 8, 8)).name == str(path)
+    with pytest.raises(BadConfig, match=r"input 'x': dimension 0, 'batch', has no size"):
+        load(str(path))
+    to_csv(TINY, tmp_path / "mine.csv")
+    assert load(str(tmp_path / "mine.csv")).macs.sum() == TINY.macs.sum()
+    for name in ("mine.onnx", "mine.csv"):
+        with pytest.raises(BadConfig, match=f"is a .{name[5:]} file; expected an id or the path of a YAML file"):
+            read(str(tmp_path / name))
+    with pytest.raises(BadConfig, match=r"network file 'absent.onnx' does not exist"):
+        load("absent.onnx")
 
 
 def test_read_wants_a_file() -> None:

@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -175,6 +176,87 @@ def test_a_sequence_network() -> None:
     assert net.parameters.sum() == trained(module)
 
 
+def kinds(net: Network, op: Op) -> list[str]:
+    return [name for name, kind in zip(net.layer_names, net.layers.op, strict=True) if kind == op]
+
+
+def test_attention_is_products_of_activations() -> None:
+    module = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    net = from_torch(nn.Sequential(module), (10, 32), "encoder")
+    assert kinds(net, Op.MATMUL) == ["0.self_attn.scores", "0.self_attn.values"]
+    products = net.rows(net.layers.op == Op.MATMUL)
+    assert products.macs.tolist() == [10 * 10 * 32] * 2
+    assert [sizes.tolist() for sizes in products.layers.gemm] == [[4, 4], [10, 10], [10, 8], [8, 10]]
+    assert net.weighted().macs.tolist() == [10 * 32 * width for width in (96, 32, 64, 64)]
+    assert net.parameters.sum() == trained(module)
+
+
+def test_a_traced_transformer_block_equals_the_zoo() -> None:
+    module = nn.TransformerEncoderLayer(384, 6, 1536, activation="gelu", norm_first=True, batch_first=True)
+    traced, net = from_torch(nn.Sequential(module), (197, 384), "block"), zoo.vit_small()
+    block = net.rows(np.array([name.startswith("blocks.3.") for name in net.layer_names]))
+    assert block.layers.op.tolist() == traced.layers.op.tolist()
+    for quantity in ("macs", "parameters"):
+        assert getattr(block, quantity).tolist() == getattr(traced, quantity).tolist()
+
+
+class Cross(nn.Module):
+    """Attention to another length, whose packed weights and biases are used in slices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(x[:, :3], x, x)[0]
+
+
+def test_slices_of_a_parameter_are_counted_once() -> None:
+    module = Cross()
+    net = from_torch(module, (9, 16), "cross")
+    names = ("attention.in_proj_weight", "attention.in_proj_weight#2", "attention.out_proj")
+    assert net.weighted().layer_names == names
+    assert net.weighted().macs.tolist() == [3 * 256, 9 * 512, 3 * 256]
+    assert kinds(net, Op.MATMUL) == ["attention.bmm", "attention.bmm#2"]
+    assert net.macs.sum() == net.weighted().macs.sum() + 2 * 3 * 9 * 16
+    assert net.parameters.sum() == trained(module)
+
+
+class Words(nn.Module):
+    def __init__(self, cell: type[nn.Module], **more) -> None:
+        super().__init__()
+        self.table = nn.Embedding(50, 12)
+        self.cell = cell(12, 6, batch_first=True, **more)
+        self.head = nn.Parameter(torch.zeros(6 * (1 + more.get("bidirectional", False)), 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("bti,io->bto", self.cell(self.table(x))[0], self.head)
+
+
+@pytest.mark.parametrize(("cell", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+@pytest.mark.parametrize("more", [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False}])
+def test_recurrent_networks_over_words(cell, gates, more) -> None:
+    module = Words(cell, **more)
+    net = from_torch(module, (7,), "words")
+    assert kinds(net, Op.EMBEDDING) == ["table"]
+    matrices = {
+        name: matrix for name, matrix in module.named_parameters() if matrix.ndim == 2 and name != "table.weight"
+    }
+    assert net.weighted().layer_names == (*(name for name in matrices if name != "head"), "head")
+    assert net.macs.sum() == 7 * sum(matrix.numel() for matrix in matrices.values())
+    assert net.parameters.sum() == trained(module)
+    states = [index for index, name in enumerate(net.layer_names) if name.startswith("cell.state")]
+    assert net.layers.out_elements[states].tolist() == [7 * 6] * len(states)
+
+
+def test_a_transposed_convolution_keeps_its_multiplications() -> None:
+    module = nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2)
+    net = from_torch(nn.Sequential(module), (4, 5, 7), "transposed")
+    assert net.macs.tolist() == [5 * 7 * 4 * 3 * 9]
+    assert net.layers.weights.tolist() == [module.weight.numel()]
+    assert net.parameters.sum() == trained(module)
+
+
 class Shared(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -242,8 +324,12 @@ class Dynamic(Branching):
     [
         (Branching(), (3,), "torch.export cannot trace it on an input of"),
         (nn.Linear(3, 4), (5,), "torch.export cannot trace it on an input of"),
-        (Dynamic(), (3,), "weights of aten.linear in the top module are computed in the forward pass"),
-        (nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), (3, 8, 8), "weights of aten.conv2d"),
+        (Dynamic(), (3,), "layer 'linear': weights computed in the forward pass; accepted: stored"),
+        (
+            nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)),
+            (3, 8, 8),
+            "layer 'conv2d': weights computed in the forward pass",
+        ),
         (nn.ReLU(), (3,), "has no layer that can be quantized"),
         (nn.Conv2d(3, 4, 3, stride=(2, 1)), (3, 8, 8), r"stride \(2, 1\); accepted: the same stride"),
         (nn.Conv3d(3, 4, 3), (3, 8, 8, 8), "unsupported operators: aten.conv3d"),

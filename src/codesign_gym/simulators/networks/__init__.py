@@ -2,6 +2,8 @@
 
 from codesign_gym.simulators.networks.catalog import CATALOG, NetworkFile, Training, load, read
 from codesign_gym.simulators.networks.layers import Layers, Network, Op
+from codesign_gym.simulators.networks.onnx_import import from_onnx
+from codesign_gym.simulators.networks.topology_csv import from_csv, to_csv
 from codesign_gym.simulators.networks.torch_import import from_torch, module_path
 
 __all__ = [
@@ -11,8 +13,11 @@ __all__ = [
     "NetworkFile",
     "Op",
     "Training",
+    "from_csv",
+    "from_onnx",
     "from_torch",
     "load",
     "module_path",
     "read",
+    "to_csv",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from codesign_gym.simulators.networks import rows
+from codesign_gym.simulators.networks import operands, rows
 from codesign_gym.simulators.networks.layers import Network, Op, network
 from codesign_gym.simulators.networks.rows import Row
 
@@ -57,19 +57,50 @@ class Builder:
         """Any activation function."""
         return self._with(name, rows.pointwise(Op.ACTIVATION, rows.channels_first(self.shape)))
 
-    def elementwise(self, name: str) -> Builder:
-        """A sum or product with a feature map of the same size."""
-        return self._with(name, rows.pointwise(Op.ELEMENTWISE, rows.channels_first(self.shape)))
+    def elementwise(self, name: str, trained: int = 0) -> Builder:
+        """A sum or product with a feature map of the same size, of which some numbers may be trained."""
+        return self._with(name, rows.pointwise(Op.ELEMENTWISE, rows.channels_first(self.shape), trained))
 
-    def pool(self, name: str, kernel: int, stride: int, padding: int = 0) -> Builder:
-        """Square maximum or mean pooling."""
-        after = self._windowed(self.channels, kernel, stride, padding)
+    def concat(self, name: str, channels: int) -> Builder:
+        """Put the feature maps of parallel branches together, ``channels`` in all."""
+        return replace(self, channels=channels).elementwise(name)
+
+    def pool(self, name: str, kernel: int, stride: int, padding: int = 0, ceil: bool = False) -> Builder:
+        """Square maximum or mean pooling; ``ceil`` keeps an incomplete last window."""
+        after = self._windowed(self.channels, kernel, stride, padding, stride - 1 if ceil else 0)
         return after._with(name, rows.pool(self.shape, after.shape, (kernel, kernel), (stride,)))
+
+    def adaptive_pool(self, name: str, size: int) -> Builder:
+        """The mean over as many windows as give ``size`` x ``size`` positions."""
+        after = replace(self, height=size, width=size)
+        return after._with(name, rows.pool(self.shape, after.shape, (-(-self.height // size), -(-self.width // size))))
 
     def global_pool(self, name: str) -> Builder:
         """The mean of every channel."""
-        after = replace(self, height=1, width=1)
-        return after._with(name, rows.pool(self.shape, after.shape, (self.height, self.width)))
+        return self.adaptive_pool(name, 1)
+
+    def embedding(self, name: str, entries: int) -> Builder:
+        """Look up the vector of every position in a table of ``entries``."""
+        return self._with(name, rows.pointwise(Op.EMBEDDING, rows.channels_first(self.shape), entries * self.channels))
+
+    def attention(self, name: str, heads: int) -> Builder:
+        """Every position attends to every other; the channels are those of queries, keys and values each."""
+        sizes = heads, self.height * self.width, self.channels // heads
+        net = self
+        for part in operands.attention(sizes, sizes, sizes):
+            net = net._with(f"{name}.{part.suffix}", part.row)
+        return net
+
+    def lstm(self, name: str, layer: int, hidden: int) -> Builder:
+        """A layer of LSTM cells over all positions, with two biases; names are those of torch's parameters."""
+        steps = self.height * self.width
+        products = (("ih", self.channels), ("hh", hidden))
+        net = self
+        for kind, features in products:
+            row = rows.product(Op.LINEAR, 1, steps, 4 * hidden, features, extra_parameters=4 * hidden)
+            net = net._with(f"{name}.weight_{kind}_l{layer}", row)
+        net = replace(net, channels=4 * hidden).activation(f"{name}.gates_l{layer}")
+        return replace(net, channels=hidden).elementwise(f"{name}.state_l{layer}")
 
     def flatten(self) -> Builder:
         """The feature map as one vector; free."""
@@ -90,8 +121,9 @@ class Builder:
     def _positions(self) -> tuple[int, int, int, int]:
         return (1, self.height, self.width, self.channels)
 
-    def _windowed(self, channels: int, kernel: int, stride: int, padding: int) -> Builder:
-        height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (self.height, self.width))
+    def _windowed(self, channels: int, kernel: int, stride: int, padding: int, beyond: int = 0) -> Builder:
+        slack = 2 * padding + beyond - kernel
+        height, width = ((size + slack) // stride + 1 for size in (self.height, self.width))
         return replace(self, channels=channels, height=height, width=width)
 
     def _with(self, name: str, row: Row) -> Builder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,9 +13,17 @@ from codesign_gym.catalog import Catalog, attribute
 from codesign_gym.errors import BadConfig, CodesignError
 from codesign_gym.records import Record, read_record
 from codesign_gym.simulators.networks.layers import Network
+from codesign_gym.simulators.networks.onnx_import import from_onnx
+from codesign_gym.simulators.networks.topology_csv import from_csv
 from codesign_gym.simulators.networks.torch_import import from_torch
 
-CATALOG = Catalog(kind="network", folder="networks")
+#: How a file becomes a network, by the end of its name; any other is a :class:`NetworkFile`.
+IMPORTERS: Mapping[str, Callable[[Path, Sequence[int] | None], Network]] = {
+    ".onnx": lambda path, input_shape: from_onnx(path, input_shape and (1, *input_shape)),
+    ".csv": lambda path, input_shape: from_csv(path),
+}
+
+CATALOG = Catalog(kind="network", folder="networks", suffixes=(".yaml", ".yml", *IMPORTERS))
 
 
 class Training(Record):
@@ -82,28 +90,33 @@ def read(name: str) -> NetworkFile:
             object rather than a file.
     """
     found = CATALOG.locate(name)
-    if not isinstance(found, Path):
-        raise BadConfig(f"network {name!r} is a {type(found).__name__}; expected an id or the path of a YAML file")
+    if not isinstance(found, Path) or found.suffix in IMPORTERS:
+        kind = f"{found.suffix} file" if isinstance(found, Path) else type(found).__name__
+        raise BadConfig(f"network {name!r} is a {kind}; expected an id or the path of a YAML file")
     return read_record(NetworkFile, found)
 
 
 def load(name: str, input_shape: Sequence[int] | None = None) -> Network:
-    """The layer table of an id, a YAML path, or ``"package.module:attribute"``.
+    """The layer table of an id, the path of a YAML, ONNX or CSV file, or ``"package.module:attribute"``.
 
     The attribute may be a :class:`Network`, a ``torch.nn.Module``, or a function without arguments
     that returns one of them.
 
     Args:
         name: which network.
-        input_shape: of one input, without the batch dimension, for a torch module; by default the
-            file's, or the attribute ``input_shape`` of the function or module.
+        input_shape: of one input, without the batch dimension, for a torch module or an ONNX model; by
+            default the file's, or the attribute ``input_shape`` of the function or module. A CSV states sizes
+            and needs none.
 
     Raises:
         UnknownName: with the nearest id.
         BadConfig: naming what is wrong with the file, the reference or the shape.
         UnsupportedNetwork: if the network cannot be modelled; see :func:`from_torch`.
+        StorageError: if an ONNX or CSV file cannot be read.
     """
     found = CATALOG.locate(name)
+    if isinstance(found, Path) and found.suffix in IMPORTERS:
+        return replace(IMPORTERS[found.suffix](found, input_shape), name=name)
     if isinstance(found, Path):
         content = read_record(NetworkFile, found)
         found = attribute(content.layers or content.module or "")

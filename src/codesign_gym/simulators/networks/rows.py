@@ -6,6 +6,7 @@ dimension is 1; a larger leading dimension (windows, heads) counts as positions.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import prod
 
@@ -32,11 +33,7 @@ def conv(input_shape: Shape, weight_shape: Shape, output_shape: Shape, stride: S
     Raises:
         UnsupportedNetwork: on other ranks, several images, or unequal strides.
     """
-    if len(input_shape) != len(weight_shape) or len(weight_shape) not in (3, 4) or input_shape[0] != 1:
-        raise UnsupportedNetwork(
-            f"a convolution of {list(input_shape)} with weights {list(weight_shape)}; "
-            "accepted: one image or sequence, (1, channels, height, width) or (1, channels, length)"
-        )
+    _check_window(input_shape, weight_shape)
     kernel_height, kernel_width = _plane(weight_shape[2:])
     return {
         "op": Op.CONV,
@@ -54,6 +51,41 @@ def linear(input_shape: Shape, output_shape: Shape, extra_parameters: int = 0) -
     return {
         "op": Op.LINEAR,
         **_sizes(channels_last(input_shape), channels_last(output_shape)),
+        "extra_parameters": extra_parameters,
+    }
+
+
+def product(op: Op, groups: int, m: int, n: int, k: int, extra_parameters: int = 0) -> Row:
+    """``groups`` matrix products of m x k by k x n: LINEAR (n x k weights each) or MATMUL."""
+    return {
+        "op": op,
+        **_sizes((groups * k, m, 1), (groups * n, m, 1)),
+        "groups": groups,
+        "extra_parameters": extra_parameters,
+    }
+
+
+def conv_transposed(input_shape: Shape, weight_shape: Shape, groups: int, extra_parameters: int = 0) -> Row:
+    """A 1-D or 2-D transposed convolution as the matrix product that computes it, whatever its stride.
+
+    Every input position is multiplied by (out_channels / groups) x kernel weights per input channel; adding up
+    the windows that overlap is not a multiplication.
+
+    Args:
+        input_shape: (1, in_channels, height, width) or (1, in_channels, width).
+        weight_shape: (in_channels, out_channels / groups, *kernel).
+        groups: in which the channels do not meet.
+        extra_parameters: biases.
+
+    Raises:
+        UnsupportedNetwork: on other ranks or several images.
+    """
+    _check_window(input_shape, weight_shape)
+    channels, height, width = channels_first(input_shape)
+    return {
+        "op": Op.LINEAR,
+        **_sizes((channels, height, width), (groups * prod(weight_shape[1:]), height, width)),
+        "groups": groups,
         "extra_parameters": extra_parameters,
     }
 
@@ -102,6 +134,30 @@ def geometry(shape: Shape) -> Geometry:
     Rows without weights are charged by their elements, whose number either reading keeps.
     """
     return channels_first(shape) if len(shape) == 4 else channels_last(shape)
+
+
+def unique(names: Sequence[str], first: Sequence[bool]) -> list[str]:
+    """Names made unique by ``#2``, ``#3``, ...; those marked ``first`` are served before the others."""
+    seen: Counter[str] = Counter()
+    taken = set(names)
+    made = list(names)
+    for position in sorted(range(len(names)), key=lambda position: not first[position]):
+        name = names[position]
+        seen[name] += 1
+        if seen[name] > 1:
+            while f"{name}#{seen[name]}" in taken:
+                seen[name] += 1
+            made[position] = f"{name}#{seen[name]}"
+            taken.add(made[position])
+    return made
+
+
+def _check_window(input_shape: Shape, weight_shape: Shape) -> None:
+    if len(input_shape) != len(weight_shape) or len(weight_shape) not in (3, 4) or input_shape[0] != 1:
+        raise UnsupportedNetwork(
+            f"a convolution of {list(input_shape)} with weights {list(weight_shape)}; "
+            "accepted: one image or sequence, (1, channels, height, width) or (1, channels, length)"
+        )
 
 
 def _sizes(entry: Geometry, leaving: Geometry) -> Row:

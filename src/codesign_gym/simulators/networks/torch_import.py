@@ -6,17 +6,17 @@ import io
 import logging
 import re
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from codesign_gym.errors import UnsupportedNetwork
+from codesign_gym.simulators.networks import rows
 from codesign_gym.simulators.networks.layers import Network, network
-from codesign_gym.simulators.networks.rows import Row
-from codesign_gym.simulators.networks.torch_operators import FREE, ROWS, WEIGHTED, Call
+from codesign_gym.simulators.networks.operands import Operand, Part
+from codesign_gym.simulators.networks.torch_operators import FREE, ROWS, Call
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,9 +29,11 @@ LARGEST_INPUT = 2**28  # elements of the traced example, 1 GiB in float32
 def from_torch(module: nn.Module, input_shape: Sequence[int], name: str) -> Network:
     """The layer table of a torch network, for one input, as it computes in evaluation mode.
 
-    A CONV or LINEAR row has the qualified name of the submodule that owns its weight (of the parameter,
-    where that is not called ``weight``); see :func:`module_path`. Parameters are counted in the row
-    that uses them. What depends on parameters alone is computed once, not per input, and has no row.
+    A CONV, LINEAR or EMBEDDING row has the qualified name of the submodule that owns its weight (of the
+    parameter, where that is not called ``weight``); see :func:`module_path`. Attention becomes the rows
+    ``scores``, ``softmax`` and ``values`` of its module, a recurrent layer a row a matrix with its ``gates``
+    and ``state``. Parameters are counted in the row that uses them. What depends on parameters alone is
+    computed once, not per input, and has no row.
 
     Args:
         module: takes one tensor; it is left as it was.
@@ -46,12 +48,12 @@ def from_torch(module: nn.Module, input_shape: Sequence[int], name: str) -> Netw
     graph = _Graph(_export(module, tuple(input_shape), where), module)
     if unsupported := graph.unsupported():
         raise UnsupportedNetwork(f"{where}: unsupported operators: {', '.join(unsupported)}")
-    calls = [node for node in graph.calls() if _operator(node) in ROWS]
-    weighted = [_operator(node) in WEIGHTED for node in calls]
-    if not any(weighted):
+    named = [(row_name, part) for node in graph.calls() for row_name, part in graph.parts(node, where)]
+    owned = [part.weight is not None for _, part in named]
+    traced = network(name, [part.row for _, part in named], rows.unique([row_name for row_name, _ in named], owned))
+    if not traced.layers.weighted.any():
         raise UnsupportedNetwork(f"{where} has no layer that can be quantized")
-    layer_names = [graph.row_name(node, where) for node in calls]
-    return network(name, [graph.row(node, where) for node in calls], _unique(layer_names, weighted))
+    return traced
 
 
 def module_path(layer_name: str) -> str:
@@ -94,10 +96,17 @@ def _export(module: nn.Module, input_shape: tuple[int, ...], where: str) -> Expo
             f"{where}: input_shape is {list(input_shape)}; accepted: positive sizes of at most 2**28 elements in all"
         )
     like = next((part for part in module.parameters() if part.is_floating_point()), torch.empty(0))
+    # A network that looks its input up in a table takes whole numbers.
+    looks_up = any(isinstance(part, torch.nn.Embedding) for part in module.modules())
     try:
         with _evaluating(module), torch.no_grad(), _quiet():
             example = torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device)
-            return torch.export.export(module, (example,), strict=False)
+            try:
+                return torch.export.export(module, (example,), strict=False)
+            except Exception:
+                if not looks_up:
+                    raise
+                return torch.export.export(module, (example.to(torch.int64),), strict=False)
     except Exception as error:  # whatever the module's own code raises surfaces here, as does torch.export's
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
         raise UnsupportedNetwork(
@@ -113,10 +122,12 @@ class _Origin:
     Attributes:
         per_input: whether it depends on the network's input.
         parameters: if not, the parameters that it depends on.
+        owner: the parameter or buffer that it is, or is a rearranged part of; "" for what is computed.
     """
 
     per_input: bool
     parameters: frozenset[str] = frozenset()
+    owner: str = ""
 
 
 class _Graph:
@@ -140,49 +151,41 @@ class _Graph:
         outside = [node for node in self.calls() if _operator(node) not in ROWS and _operator(node) not in FREE]
         return list(dict.fromkeys(f"{_operator(node)} in {_path(node) or 'the top module'}" for node in outside))
 
-    def row_name(self, node: Node, where: str) -> str:
-        """The weight's owner for a row with weights; else the module, with the operator where it has parts."""
-        if _operator(node) in WEIGHTED:
-            weight = _arguments(node)["weight"]
-            if weight.name not in self._stored:
-                raise UnsupportedNetwork(
-                    f"{where}: the weights of {_operator(node)} in {_path(node) or 'the top module'} are computed "
-                    "in the forward pass; accepted: stored parameters"
-                )
-            qualified: str = self._stored[weight.name]
-            owner, _, parameter = qualified.rpartition(".")
-            return owner if parameter == "weight" else qualified
-        path = _path(node)
+    def parts(self, node: Node, where: str) -> list[tuple[str, Part]]:
+        """The rows that a call becomes, with their names: of the weight's owner, else of the module called."""
+        builder = ROWS.get(_operator(node))
+        if builder is None:
+            return []
+        path, operator = _path(node), _operator(node).rpartition(".")[2]
         leaf = path and not any(self._module.get_submodule(path).children())
-        return path if leaf else f"{path}.{_operator(node).rpartition('.')[2]}".lstrip(".")
-
-    def row(self, node: Node, where: str) -> Row:
-        """The node's row of the layer table."""
-        arguments = _arguments(node)
-        weight = arguments["weight"] if _operator(node) in WEIGHTED else None
-        trained = {
-            name for entry in node.all_input_nodes if entry is not weight for name in self._origins[entry].parameters
-        }
-        call = Call(
-            input_shape=_shape(node.all_input_nodes[0]),
-            output_shape=_shape(node),
-            weight_shape=() if weight is None else _shape(weight),
-            extra_parameters=sum(self._parameters[name] for name in trained),
-            arguments=arguments,
-        )
+        label = path if leaf else f"{path}.{operator}".lstrip(".")
         try:
-            return ROWS[_operator(node)](call)
+            parts = builder(Call(_operands(_arguments(node), self._operand), _shape(node)))
         except UnsupportedNetwork as error:
-            raise UnsupportedNetwork(f"{where}: layer {self.row_name(node, where)!r}: {error}") from error
+            raise UnsupportedNetwork(f"{where}: layer {label!r}: {error}") from error
+        return [(self._row_name(part, path, label), part) for part in parts]
+
+    def _row_name(self, part: Part, path: str, label: str) -> str:
+        if part.weight is not None:
+            owner, _, parameter = part.weight.owner.rpartition(".")
+            return owner if parameter == "weight" else part.weight.owner
+        return f"{path}.{part.suffix}".lstrip(".") if part.suffix else label
+
+    def _operand(self, node: Node) -> Operand:
+        origin, shape = self._origins[node], _shape(node)
+        # A slice of a parameter holds fewer numbers than the parameter, an expanded one more.
+        trained = {name: min(self._parameters[name], prod(shape)) for name in origin.parameters}
+        return Operand(shape, origin.per_input, origin.owner, trained)
 
     def _origin(self, node: Node, is_input: bool) -> _Origin:
         if node.name in self._stored:
             name = self._stored[node.name]
-            return _Origin(False, frozenset({name} & self._parameters.keys()))
+            return _Origin(False, frozenset({name} & self._parameters.keys()), name)
         before = [self._origins[entry] for entry in node.all_input_nodes]
         if is_input or any(origin.per_input for origin in before):
             return _Origin(True)
-        return _Origin(False, frozenset().union(*(origin.parameters for origin in before)))
+        owner = before[0].owner if len(before) == 1 and _operator(node) in FREE else ""
+        return _Origin(False, frozenset().union(*(origin.parameters for origin in before)), owner)
 
 
 def _operator(node: Node) -> str:
@@ -205,20 +208,19 @@ def _arguments(node: Node) -> dict[str, Any]:
     return {argument.name: given.get(argument.name, argument.default_value) for argument in schema}
 
 
+def _operands(value: Any, operand: Callable[[Node], Operand]) -> Any:
+    """Arguments with an operand in place of every node."""
+    from torch.fx import Node
+
+    if isinstance(value, Node):
+        return operand(value)
+    if isinstance(value, dict):
+        return {name: _operands(entry, operand) for name, entry in value.items()}
+    return [_operands(entry, operand) for entry in value] if isinstance(value, list | tuple) else value
+
+
 def _shape(node: Node) -> tuple[int, ...]:
     """Shape of a node's value, or of the first of several."""
     value = node.meta["val"]
     first = value[0] if isinstance(value, tuple | list) else value
     return tuple(int(size) for size in first.shape)
-
-
-def _unique(names: Sequence[str], first: Sequence[bool]) -> list[str]:
-    """Names made unique by ``#2``, ``#3``, ...; those marked ``first`` are served before the others."""
-    seen: Counter[str] = Counter()
-    unique = list(names)
-    for position in sorted(range(len(names)), key=lambda position: not first[position]):
-        name = names[position]
-        seen[name] += 1
-        if seen[name] > 1:
-            unique[position] = f"{name}#{seen[name]}"
-    return unique
