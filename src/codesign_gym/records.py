@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from codesign_gym.errors import BadConfig, suggestion
 
 
+#: PyYAML's safe loader, in C where PyYAML was built with it: seven times as fast.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 class Record(BaseModel):
     """Base of the records that configuration files hold: frozen, and closed to unknown fields."""
 
@@ -27,7 +31,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         BadConfig: if the file is absent, is not YAML, or is not a mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
     except OSError as error:
         raise BadConfig(f"{path}: cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -17,6 +17,42 @@ BANDWIDTHS = {
     "bismo-edge": ["read_bytes_per_s", "write_bytes_per_s"],
     "bitfusion": ["dram_bits_per_cycle"],
     "haq-cloud": ["weight_stream", "dense_weight_stream"],
+    "systolic-edge": ["dram_bytes_per_s"],
+    "systolic-eyeriss": ["dram_bytes_per_s"],
+    "tpu-v1": ["dram_bytes_per_s"],
+    "accelbench-spring": ["memory_bytes_per_s"],
+    "fpga-ultra96": ["ddr_bytes_per_s"],
+    "fpga-zc706": ["ddr_bytes_per_s"],
+    "nasa-chunked": ["dram_bytes_per_s"],
+    "eyeriss-like": ["dram_bits_per_cycle", "l2_bits_per_cycle"],
+    "gemmini-like": ["dram_bits_per_cycle", "l2_bits_per_cycle"],
+    "simba-like": ["dram_bits_per_cycle", "l2_bits_per_cycle"],
+    "tpu-like": ["dram_bits_per_cycle", "l2_bits_per_cycle"],
+    "gemmini-16x16": ["bus_bytes"],
+    "tpu-v4": ["bytes_per_s"],
+    "ncs2": ["dense_bytes_per_s", "pool_bytes_per_s"],  # convolutions jump at the ridge, as ANNETTE's do
+    "zcu102-dnndk": ["dense_bytes_per_s", "pool_bytes_per_s"],
+    "nvidia-v100": ["bytes_per_s"],
+    "nvidia-t4": ["bytes_per_s"],
+    "jetson-tx2": ["bytes_per_s"],
+    "raspberry-pi-4": ["bytes_per_s"],
+    "pixel-3-cpu": ["bytes_per_s"],
+    "mesh-16x16": ["words_per_cycle"],
+    "sigma-256": ["distribution_words_per_cycle", "reduction_words_per_cycle"],
+    "magma-256": ["distribution_words_per_cycle", "reduction_words_per_cycle"],
+    "maeri-128": [],  # at given tiles only: tests/hardware/test_maeri.py
+    "maeri-256": [],
+}
+#: Devices on which rows that multiply nothing cost what they move.
+CHARGE_ALL_ROWS = {
+    "accelbench-spring",
+    "ncs2",
+    "zcu102-dnndk",
+    "nvidia-v100",
+    "nvidia-t4",
+    "jetson-tx2",
+    "raspberry-pi-4",
+    "pixel-3-cpu",
 }
 
 few = settings(max_examples=20, deadline=None, derandomize=True)
@@ -97,21 +133,23 @@ def test_more_bandwidth_never_hurts(name: str, parameter: str, row: dict[str, in
     assert (faster.cost(table, bits).latency_s <= before).all()
 
 
-@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("name", sorted(set(DEVICES) - CHARGE_ALL_ROWS))
 def test_rows_without_weights_are_free(name: str) -> None:
     device = load(name)
     table = layers({**conv(8, 8, 8, 3), "op": Op.POOL}, {**conv(8, 8, 8, 3), "valid": 0}, conv(8, 8, 8, 3))
     costs = device.cost(table, np.full((3, 2), device.max_bits))
     for column in columns(costs):
         assert (column[:2] == 0).all()
-        assert column[2] > 0
+    assert costs.latency_s[2] > 0
+    assert costs.size_bytes[2] > 0
 
 
 @pytest.mark.parametrize("name", DEVICES)
-@pytest.mark.parametrize("value", [0, 9])
-def test_bitwidths_that_the_device_lacks(name: str, value: int) -> None:
+@pytest.mark.parametrize("beyond", [-1, 1])
+def test_bitwidths_that_the_device_lacks(name: str, beyond: int) -> None:
     device = load(name)
-    bits = np.full((1, 2), 8)
+    value = device.min_bits - 1 if beyond < 0 else device.max_bits + 1
+    bits = np.full((1, 2), device.min_bits)
     bits[0, 1] = value
     accepted = f"{device.min_bits} to {device.max_bits}"
     with pytest.raises(BadConfig, match=f"device '{name}': field 'bits' is {value}; accepted: {accepted}$"):

@@ -51,10 +51,21 @@ def describe(name: str) -> str:
                 found = catalog.locate(name)
             except CodesignError:
                 continue
-            text = found.read_text(encoding="utf-8") if isinstance(found, Path) else repr(found)
-            return f"{kind.removesuffix('s')} {name}\n\n{text}" + (_layers(name) if kind == "networks" else "")
+            readable = isinstance(found, Path) and found.suffix != ".onnx"
+            text = found.read_text(encoding="utf-8") if readable else str(found)
+            more = FURTHER[kind](name) if kind in FURTHER else ""
+            return f"{kind.removesuffix('s')} {name}\n\n{text}{more}"
     known = [i for catalog in FILES.values() for i in catalog.names()]
     raise UnknownName("id", name, [*known, *ENVIRONMENTS, *STUDIES])
+
+
+def _calibrated(name: str) -> str:
+    """What a calibrated device was fitted to; nothing for others, and for files that are no device."""
+    try:
+        calibration = devices.load(name).calibration
+    except CodesignError:
+        return ""
+    return "" if calibration is None else "\n" + "\n".join(calibration.summary())
 
 
 def _layers(name: str) -> str:
@@ -68,6 +79,10 @@ def _layers(name: str) -> str:
     ]
     total = f"{'total':40s} {int(network.macs.sum()):>14,d} MACs {int(network.parameters.sum()):>12,d} parameters"
     return "\n" + "\n".join([*lines, total])
+
+
+#: Kind to what is told beside the file.
+FURTHER = {"devices": _calibrated, "networks": _layers}
 
 
 def _title(catalog: Catalog, name: str) -> str:

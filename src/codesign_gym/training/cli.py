@@ -38,6 +38,10 @@ Budget = Annotated[
     list[str] | None,
     typer.Option(help="latency=0.6 (share of the highest bitwidth's), latency=5us, size=20kB; may repeat."),
 ]
+Bits = Annotated[
+    str | None,
+    typer.Option(help="8, or 4,8 (weights, activations), or a pair per layer: 8,8;4,6;...; else the device's highest."),
+]
 Option = Annotated[list[str] | None, typer.Option(help="Another environment option, name=value; may repeat.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Import the code that the run's configuration names.")]
 
@@ -137,18 +141,18 @@ def compare(
 
 @app.command()
 def cost(
-    network: Annotated[str, typer.Argument(help="Id, YAML file, or package.module:build.")],
+    network: Annotated[str, typer.Argument(help="Id; YAML, ONNX or CSV file; or package.module:build.")],
     device: Annotated[str, typer.Option(help="Id or YAML file.")] = "bitfusion",
-    bits: Annotated[str, typer.Option(help="8, or 4,8 (weights, activations), or a pair per layer: 8,8;4,6;...")] = "8",
+    bits: Bits = None,
     input_shape: Annotated[str | None, typer.Option(help="For a torch module without a file: 3,224,224.")] = None,
     json_: Json = False,
 ) -> None:
     """What a network costs on a device, layer by layer, without any learning."""
     from codesign_gym.training.costing import layer_costs
 
-    rows, total = layer_costs(network, device, bits, input_shape)
+    rows, total, doubts = layer_costs(network, device, bits, input_shape)
     if json_:
-        console.print_json(json.dumps({"layers": rows, "total": total}))
+        console.print_json(json.dumps({"layers": rows, "total": total, "outside_calibration": doubts}))
         return
     names = [name for name in rows[0] if name not in ("layer", "bits")]
     body = [
@@ -156,6 +160,86 @@ def cost(
         for r in [*rows, {**total, "layer": "total", "bits": ""}]
     ]
     console.print(tables.table(f"{network} on {device}", ["layer", "w/a bits", *map(tables.heading, names)], body))
+    more = [f"... and {len(doubts) - 10} more; --json gives all"] if len(doubts) > 10 else []
+    for line in doubts[:10] + more:
+        console.print(f"outside the calibration: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def calibrate(
+    device: Annotated[str, typer.Option(help="Id or YAML file of the device to start from.")],
+    measurements: Annotated[Path, typer.Option(help="CSV of measured layers or networks: latency_ms, energy_mJ, ...")],
+    out: Annotated[Path, typer.Option(help="Device file to write.")],
+    free: Annotated[
+        str | None, typer.Option(help="Constants to fit, joined by commas; default: those marked free, else assumed.")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Parts kept aside in turn; default 5, or a network.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the folds and of where searches start.")] = 0,
+    plots: Annotated[Path | None, typer.Option(help="Folder for a plot of predicted against measured.")] = None,
+    json_: Json = False,
+) -> None:
+    """Fit a device's constants to your own measurements, with cross-validation, and write a new device file."""
+    from rich.progress import track
+
+    from codesign_gym.training import calibrate as calibrating
+
+    calibrating.check_out(device, out)
+    names = [name.strip() for name in (free or "").split(",") if name.strip()]
+    silent = not errors.is_terminal
+    found = calibrating.calibrate(
+        device,
+        measurements,
+        names,
+        folds,
+        seed,
+        lambda work, total: track(work, "fitting", total, console=errors, transient=True, disable=silent),
+    )
+    calibrating.write(found, device, out)
+    drawn = None if plots is None else plots / f"{out.stem}.png"
+    if drawn is not None:
+        calibrating.plot(found, drawn)
+    if json_:
+        console.print_json(json.dumps(calibrating.as_dict(found, out)))
+        return
+    title = f"{device} on {measurements.name}"
+    console.print(tables.table(title, calibrating.ERRORS, calibrating.error_rows(found)))
+    console.print(tables.table("constants", calibrating.CONSTANTS, calibrating.constant_rows(found)))
+    for line in found.fitted.warnings:
+        console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for name, path in (("device file", out), ("plot", drawn)):
+        if path is not None:
+            console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def sweep(
+    network: Annotated[str, typer.Argument(help="Id, YAML file, or package.module:build.")],
+    device: Annotated[str, typer.Option(help="Id or YAML file.")],
+    knob: Annotated[
+        list[str], typer.Option(help="A parameter's values: rows=8:256:8, clock_hz=1e8:1e9:*2, dataflow=os,ws; repeat.")
+    ],
+    bits: Bits = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(help="A metric to minimise; by default latency against energy, area or resources."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; by default runs/sweep-NETWORK-DEVICE.")] = None,
+    json_: Json = False,
+) -> None:
+    """Cost a network on every combination of accelerator parameters, and keep those that none beats."""
+    from codesign_gym.training import sweeping
+
+    found = sweeping.sweep(network, device, knob, console, bits, objective or ())
+    folder = out or Path("runs") / f"sweep-{Path(network).stem}-{Path(device).stem}".replace(":", "-")
+    found.save(folder)
+    if json_:
+        console.print_json(json.dumps(found.summary))
+    else:
+        console.print(tables.table(*sweeping.report(found)))
+        console.print(f"folder: {folder} (front.csv, front.png, sample.csv, sweep.json)", highlight=False)
+    if not found.complete:
+        errors.print("interrupted; the folder holds the front of what was evaluated", highlight=False)
+        raise typer.Exit(130)
 
 
 @app.command("list")
@@ -210,7 +294,9 @@ def verify(
     if json_:
         console.print_json(json.dumps(verifying.as_dict(verified)))
     else:
-        console.print(tables.table("models against references", verifying.HEADINGS, verifying.rows(verified)))
+        console.print(tables.table("models against references", verifying.HEADINGS, verifying.rows(verified), words=2))
+        for line in verifying.notes(verified):
+            console.print(line, highlight=False, markup=False)
         for path in drawn:
             console.print(f"plot: {path}", highlight=False)
     if not all(model.passed for model in verified):

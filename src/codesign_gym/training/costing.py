@@ -9,41 +9,67 @@ from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware import device as devices
+from codesign_gym.simulators.hardware.device import Device
 from codesign_gym.simulators.networks import load
+from codesign_gym.simulators.networks.layers import Network
 
 
 def layer_costs(
-    network: str, device: str, bits: str, input_shape: str | None = None
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of layer, bits, MACs, latency, energy and weight bytes, and their total.
+    network: str, device: str, bits: str | None = None, input_shape: str | None = None
+) -> tuple[list[dict[str, Any]], dict[str, Any], list[str]]:
+    """Rows of layer, bits, MACs, latency, energy and weight bytes; their total; and lines on what to doubt.
+
+    Rows without weights are there where the device charges for them; their bitwidths are those of the
+    layer with weights before them. Lines name the layers beyond what the device was calibrated on.
 
     Args:
         network: id, file or reference.
         device: id or file.
-        bits: see :func:`parse_bits`.
+        bits: see :func:`parse_bits`; by default the highest bitwidth of the device, everywhere.
         input_shape: ``"3,224,224"``, for a torch module that nothing else tells it of.
 
     Raises:
         CodesignError: naming what is wrong with any of them.
     """
     shape = None if input_shape is None else _numbers(input_shape, "input shape")
-    layers = load(network, shape).weighted()
+    table = load(network, shape)
     target = devices.load(device)
-    chosen = parse_bits(bits, len(layers))
-    costs = target.cost(layers.layers, chosen)
+    weighted = np.asarray(table.layers.weighted)
+    chosen = bits_of_rows(bits, target, table)
+    costs = target.cost(table.layers, chosen)
     columns = {"latency_s": costs.latency_s, "energy_j": costs.energy_j, "size_bytes": costs.size_bytes}
     known = {name: np.asarray(column) for name, column in columns.items() if column is not None}
-    macs = np.asarray(layers.layers.with_batch(target.batch).macs)
+    macs = np.asarray(table.layers.with_batch(target.batch).macs)
+    charged = weighted | (known["latency_s"] > 0)
     rows = [
         {
-            "layer": name or "(network)",
+            "layer": table.layer_names[i] or "(network)",
             "bits": f"{chosen[i, 0]}/{chosen[i, 1]}",
             "macs": int(macs[i]),
             **{metric: float(column[i]) for metric, column in known.items()},
         }
-        for i, name in enumerate(layers.layer_names)
+        for i in np.flatnonzero(charged)
     ]
-    return rows, {"macs": int(macs.sum()), **{metric: float(column.sum()) for metric, column in known.items()}}
+    beyond: dict[str, list[str]] = {}
+    for i, what in target.extrapolated(table.layers, chosen):
+        if charged[i]:
+            beyond.setdefault(what, []).append(table.layer_names[i] or "(network)")
+    doubts = [f"layer {_few(names)}: {what}" for what, names in beyond.items()]
+    return rows, {"macs": int(macs.sum()), **{metric: float(column.sum()) for metric, column in known.items()}}, doubts
+
+
+def bits_of_rows(text: str | None, device: Device, network: Network) -> NDArray[np.int64]:
+    """Bitwidths of shape (rows, 2): those of :func:`parse_bits`, or the device's highest where there is no text.
+
+    Rows without weights have those of the layer with weights before them.
+    """
+    weighted = np.asarray(network.layers.weighted)
+    parsed = parse_bits(text or str(device.max_bits), max(1, int(weighted.sum())))
+    return np.asarray(parsed[np.maximum(np.cumsum(weighted) - 1, 0)])
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def parse_bits(text: str, layers: int) -> NDArray[np.int64]:

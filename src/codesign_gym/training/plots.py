@@ -67,6 +67,19 @@ def front(
     _save(figure, path)
 
 
+def trade_off(path: Path, sample: pd.DataFrame, best: pd.DataFrame, x: str, y: str) -> None:
+    """A sample of a sweep's configurations and those that none beats, two of their metrics on logarithmic axes."""
+    figure, axes = plt.subplots(figsize=(5.6, 4.2))
+    (x_label, x_scale), (y_label, y_scale) = AXES.get(x, (x, 1.0)), AXES.get(y, (y, 1.0))
+    edge = best[nondominated(best[[x, y]].to_numpy(dtype=float))].sort_values(x)  # the others are best in a third
+    axes.scatter(sample[x] * x_scale, sample[y] * y_scale, s=4, alpha=0.25, color="0.6", label="a sample of all")
+    axes.scatter(best[x] * x_scale, best[y] * y_scale, s=6, color="C0", label="front")
+    axes.step(edge[x] * x_scale, edge[y] * y_scale, where="post", color="C0")
+    axes.set(xscale="log", yscale="log", xlabel=x_label, ylabel=y_label)
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
 def learning_curve(path: Path, runs: Mapping[str, pd.DataFrame]) -> None:
     """Best feasible score so far over evaluations."""
     figure, axes = plt.subplots(figsize=(5.6, 3.6))

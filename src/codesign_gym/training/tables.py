@@ -28,11 +28,11 @@ def heading(name: str) -> str:
     return COLUMNS.get(name, (name, 1.0, ""))[0]
 
 
-def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """A rich table; the first column is left-aligned, numbers right."""
+def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[Any]], words: int = 1) -> Table:
+    """A rich table; the first columns, of ``words``, are left-aligned, numbers right."""
     made = Table(title=title, title_justify="left", header_style="bold")
     for i, name in enumerate(headings):
-        made.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+        made.add_column(name, justify="left" if i < words else "right", overflow="fold")
     for row in rows:
         made.add_row(*(str(cell) for cell in row))
     return made

@@ -70,7 +70,17 @@ def _checks(name: str, folder: Path) -> tuple[Check | NotRun, ...]:
         return (NotRun("", "", str(absent)),)
 
 
-HEADINGS = ("model", "quantity", "rows", "exact", "MAPE", "Spearman", "asked for", "peer", "verdict", "note")
+HEADINGS = ("model", "quantity", "rows", "exact", "MAPE", "Spearman", "asked for", "verdict")
+
+
+def notes(verified: Sequence[Verified]) -> list[str]:
+    """A line for every check of which there is more to say: what a peer reaches, rows left out, cross-validation."""
+    return [
+        f"{model.model}, {found.quantity}: {'; '.join(part for part in said if part)}"
+        for model in verified
+        for found in model.checks
+        if any(said := (f"peer: {found.peer}" if found.peer else "", found.note) if isinstance(found, Check) else ("",))
+    ]
 
 
 def rows(verified: Sequence[Verified]) -> list[tuple[Any, ...]]:
@@ -84,12 +94,10 @@ def rows(verified: Sequence[Verified]) -> list[tuple[Any, ...]]:
             f"{found.mape_percent:.3g} %",
             _number(found.spearman, "{:.4f}"),
             _bar(found),
-            found.peer,
             "pass" if found.passed else "FAIL",
-            found.note,
         )
         if isinstance(found, Check)
-        else (model.model, found.quantity, "", "", "", "", "", "", "not run", found.reason)
+        else (model.model, f"{found.quantity} ({found.reason})", "", "", "", "", "", "not run")
         for model in verified
         for found in model.checks
     ]

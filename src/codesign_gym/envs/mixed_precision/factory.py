@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -81,7 +82,7 @@ class Score:
     """How designs are scored, and what predicts it.
 
     Attributes:
-        network: the layers with weights.
+        network: the whole network; rows without weights cost something on some devices.
         scorer: the score itself.
         sensitivities: predicted loss of every knob at every bitwidth, (layers, 2, bitwidths).
         judge: what may be claimed of a design.
@@ -95,6 +96,11 @@ class Score:
     judge: Judge | None = None
     real: Scorer | None = None
     prepared: int = 0
+
+    @cached_property
+    def weighted(self) -> Network:
+        """The layers that have bitwidths."""
+        return self.network.weighted()
 
 
 def build(options: Options) -> ConstructCore:
@@ -131,11 +137,11 @@ def mixed_precision_problem(options: Options) -> MixedPrecisionProblem:
         )
         if column is not None
     }
-    pinned = _pinned(options.pinned, len(score.network))
+    pinned = _pinned(options.pinned, len(score.weighted))
     goal_of = _budgeted if options.floor is None else _floored
     aim = goal_of(options, score, bit_values, pinned, costs)
     return MixedPrecisionProblem(
-        network=score.network,
+        network=score.weighted,
         bit_values=bit_values,
         pinned=pinned,
         costs=costs,
@@ -217,7 +223,7 @@ def _front(cost: Table, rises: Table, pinned: frozenset[int], samples: int) -> N
 
 def _highest(scorer: Scorer, score: Score, bit_values: tuple[int, ...]) -> float:
     """The score of the highest bitwidth everywhere."""
-    return float(scorer.score(np.full((1, len(score.network), 2), bit_values[-1]))[0])
+    return float(scorer.score(np.full((1, len(score.weighted), 2), bit_values[-1]))[0])
 
 
 def _full(table: Table) -> float:
@@ -254,8 +260,8 @@ def _tabular(options: Options, bit_values: tuple[int, ...]) -> Score:
     from codesign_gym.simulators.accuracy.twin import lognormal_sensitivities
     from codesign_gym.simulators.networks import load
 
-    network = load(options.network).weighted()
-    table = lognormal_sensitivities(len(network), bit_values, options.seed)
+    network = load(options.network)
+    table = lognormal_sensitivities(int(network.layers.weighted.sum()), bit_values, options.seed)
     return Score(network, AdditiveLoss(table, bit_values[0]), table)
 
 
@@ -298,7 +304,7 @@ def _real(options: Options, bit_values: tuple[int, ...]) -> _Real:
 
     quantized = quantized_network(options)
     return _Real(
-        network=quantized.trained.network.weighted(),
+        network=quantized.trained.network,
         quantized=quantized,
         scorer=MeasuredAccuracy(quantized),
         rises=resolved(sensitivities(quantized, bit_values)),

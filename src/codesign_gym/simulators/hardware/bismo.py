@@ -14,7 +14,8 @@ from typing import Annotated, ClassVar
 from array_api_compat import array_namespace
 from pydantic import Field
 
-from codesign_gym.simulators.hardware.model import Costs, Unit, real, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
+from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 #: Bytes of an accumulator: results are 32-bit integers.
@@ -59,7 +60,7 @@ class Bismo:
         """Block memories of the operand buffers, one of ``buffer_words`` words for every row and column."""
         return self.dk / 32 * (self.dm + self.dn) * -(-self.buffer_words // 1024)
 
-    def cost(self, layers: Layers, bits: Array) -> Costs:
+    def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
         xp = array_namespace(bits)
         weight_bits, activation_bits = real(bits[..., 0]), real(bits[..., 1])
@@ -67,21 +68,22 @@ class Bismo:
             xp.astype(column, weight_bits.dtype)
             for column in (layers.positions, layers.reduction, layers.out_channels // layers.groups)
         )
-        row_tiles, column_tiles = -(-rows // self.dm), -(-columns // self.dn)
-        execute = weight_bits * activation_bits * row_tiles * column_tiles * -(-inner // self.dk)
+        row_tiles, column_tiles = rounding.ceil_div(rows, self.dm), rounding.ceil_div(columns, self.dn)
+        execute = weight_bits * activation_bits * row_tiles * column_tiles * rounding.ceil_div(inner, self.dk)
 
         read = self.read_bytes_per_s / self.clock_hz  # bytes per cycle
         write = self.write_bytes_per_s / self.clock_hz
         fetch = inner * (columns * weight_bits + column_tiles * rows * activation_bits) / 8 / read
         result = RESULT_BYTES * rows * columns / write
-        tile_rows, tile_columns = xp.clip(rows, max=self.dm), xp.clip(columns, max=self.dn)
+        tile_rows, tile_columns = rounding.minimum(rows, self.dm), rounding.minimum(columns, self.dn)
         first = inner * (tile_columns * weight_bits + tile_rows * activation_bits) / 8 / read
         last = RESULT_BYTES * tile_rows * tile_columns / write
 
         products = layers.weighted * layers.groups
-        cycles = products * (xp.maximum(xp.maximum(execute, fetch), result) + first + last)
+        cycles = products * (rounding.maximum(rounding.maximum(execute, fetch), result) + first + last)
         return Costs(
             cycles / self.clock_hz,
             weight_bytes(layers, bits),
             detail={"cycles": cycles, "execute_cycles": products * execute},
+            resources={"lut": of_hardware(self.luts), "bram": of_hardware(self.brams)},
         )

@@ -62,7 +62,9 @@ class BitFusion(FusionArray):
         scale = rows.weighted * ceil_div(rows.groups, packed)
         cost = {name: xp.asarray(picked[..., i] * scale) for i, name in enumerate(QUANTITIES)}
         energy_j = cost.pop("energy_j")
-        return Costs(cost["cycles"] / self.clock_hz, weight_bytes(layers, bits), energy_j, detail=cost)
+        return Costs(
+            cost["cycles"] / self.clock_hz, weight_bytes(layers, bits), energy_j, detail=cost, area_mm2=self.area_mm2
+        )
 
     def _tables(self, work: Convolution) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Tables of the distinct convolutions, (distinct, 7, 7, quantities), and which is whose, (..., layers)."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign_gym.errors import UnsupportedNetwork
 from codesign_gym.simulators.hardware.model import Costs
 from codesign_gym.simulators.networks.layers import Array, Layers
 
@@ -20,20 +21,29 @@ BLOCK = 512
 
 
 def tabulate(device: Device, layers: Layers, bit_values: Sequence[int]) -> Costs:
-    """What every layer costs at every pair of bitwidths, through one call of the device.
+    """What every layer with weights costs at every pair of bitwidths, through one call of the device.
+
+    Rows without weights run at the bitwidths of the layer with weights before them (the first, where there
+    is none), and are charged to it.
 
     Args:
         device: whose costs.
-        layers: columns of shape (layers,).
+        layers: columns of shape (rows,).
         bit_values: bitwidths that weights and activations may take.
 
     Returns:
-        Costs of shape (layers, weight bitwidths, activation bitwidths).
+        Costs of shape (layers with weights, weight bitwidths, activation bitwidths).
 
     Raises:
         BadConfig: as :meth:`Device.cost`.
+        UnsupportedNetwork: if no layer has weights.
     """
-    return layers_first(device.cost(layers, grid(bit_values, len(layers.op))))
+    first = np.flatnonzero(np.asarray(layers.weighted))  # (layers with weights,)
+    if not len(first):
+        raise UnsupportedNetwork("the network has no layer with weights, so nothing has a bitwidth")
+    first[0] = 0
+    rows = layers_first(device.cost(layers, grid(bit_values, len(layers.op))))
+    return rows.map(lambda column: np.add.reduceat(column, first, axis=0))
 
 
 def layers_first(costs: Costs) -> Costs:

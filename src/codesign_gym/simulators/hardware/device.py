@@ -8,37 +8,59 @@ from typing import Any, Self, get_type_hints
 
 import numpy as np
 from array_api_compat import array_namespace
+from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
 
 from codesign_gym.catalog import Catalog, attribute
 from codesign_gym.errors import BadConfig, UnknownName, suggestion
 from codesign_gym.records import Record, describe, read_record
 from codesign_gym.simulators.hardware import cells
+from codesign_gym.simulators.hardware.calibration import Calibration
+from codesign_gym.simulators.hardware.lookup import TableFile
 from codesign_gym.simulators.hardware.model import CostModel, Costs, Unit
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 #: Cost models by name; the user's own is named ``"module:attribute"`` in the device file.
 MODELS: dict[str, str] = {
+    "accelbench": "codesign_gym.simulators.hardware.accelbench:AccelBench",
+    "chunked": "codesign_gym.simulators.hardware.chunked:Chunked",
+    "fpga-engine": "codesign_gym.simulators.hardware.fpga_engine:FpgaEngine",
     "bitfusion": "codesign_gym.simulators.hardware.bitfusion:BitFusion",
     "bismo": "codesign_gym.simulators.hardware.bismo:Bismo",
+    "systolic": "codesign_gym.simulators.hardware.systolic:Systolic",
     "haq-cloud": "codesign_gym.simulators.hardware.haq_cloud:HaqCloud",
+    "loopnest": "codesign_gym.simulators.hardware.loopnest:LoopNest",
+    "gemmini": "codesign_gym.simulators.hardware.gemmini:Gemmini",
+    "tpu": "codesign_gym.simulators.hardware.tpu:Tpu",
+    "roofline": "codesign_gym.simulators.hardware.roofline:Roofline",
+    "refined_roofline": "codesign_gym.simulators.hardware.refined_roofline:RefinedRoofline",
+    "lookup": "codesign_gym.simulators.hardware.lookup:Lookup",
+    "mesh": "codesign_gym.simulators.hardware.mesh:Mesh",
+    "sigma": "codesign_gym.simulators.hardware.sigma:Sigma",
+    "maeri": "codesign_gym.simulators.hardware.maeri:Maeri",
+    "magma": "codesign_gym.simulators.hardware.stonne_magma:Magma",
 }
 
 CATALOG = Catalog(kind="device", folder="devices")
 
 
 class Quantity(Record):
-    """One number of a device file."""
+    """One number of a device file, or one name where a model's field is a choice by name.
 
-    value: int | FiniteFloat
+    ``free`` marks a number for ``codesign-gym calibrate``.
+    """
+
+    value: int | FiniteFloat | str
     unit: str
     source: str
+    free: bool = False
 
 
 class DeviceFile(Record):
     """The content of ``configs/devices/<id>.yaml``.
 
-    ``sources`` names each origin once; every parameter's ``source`` is one of its keys.
+    ``sources`` names each origin once; every parameter's ``source`` is one of its keys. ``table`` is
+    for models that read one, and ``calibration`` says how the parameters were fitted.
     """
 
     title: str
@@ -47,12 +69,21 @@ class DeviceFile(Record):
     min_bits: int = Field(default=1, ge=1)
     max_bits: int = Field(default=8, le=64)
     sources: dict[str, str]
-    parameters: dict[str, Quantity]
+    parameters: dict[str, Quantity] = Field(default_factory=dict)
+    table: TableFile | None = None
+    calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.min_bits > self.max_bits:
             raise ValueError(f"min_bits {self.min_bits} is above max_bits {self.max_bits}")
+        return self
+
+    @model_validator(mode="after")
+    def _fitted_exist(self) -> Self:
+        for name in self.calibration.fitted if self.calibration else ():
+            if name not in self.parameters:
+                raise ValueError(f"calibration.fitted has {name!r}{suggestion(name, self.parameters)}")
         return self
 
 
@@ -68,6 +99,7 @@ class Device:
         model: the filled-in cost model.
         parameters: name to value, unit and source, as the file gives them.
         sources: source key to citation.
+        calibration: what the parameters were fitted to, if they were.
     """
 
     name: str
@@ -78,6 +110,7 @@ class Device:
     model: CostModel
     parameters: dict[str, Quantity]
     sources: dict[str, str]
+    calibration: Calibration | None = None
 
     def cost(self, layers: Layers, bits: Array) -> Costs:
         """Costs of shape (..., layers) at this device's batch size; see :class:`CostModel`.
@@ -100,6 +133,15 @@ class Device:
             return self._checked(self.model.cost(layers, bits))
         table = self._checked(self.model.cost(layers, cells.grid(bit_values, len(layers.op))))
         return cells.gather(cells.layers_first(table), self.min_bits, bits)
+
+    def extrapolated(self, layers: Layers, bits: NDArray[np.integer[Any]]) -> list[tuple[int, str]]:
+        """Rows beyond what the device was calibrated on, as (row, what is beyond).
+
+        Args:
+            layers: columns of shape (layers,).
+            bits: shape (layers, 2).
+        """
+        return [] if self.calibration is None else self.calibration.ranges.outside(layers.with_batch(self.batch), bits)
 
     def _check_bits(self, bits: Array) -> None:
         if 0 in bits.shape:
@@ -139,25 +181,41 @@ def load(name: str) -> Device:
         BadConfig: naming the file, the field and what it accepts.
     """
     found = CATALOG.locate(name)
-    if isinstance(found, Device):
-        return found
+    return found if isinstance(found, Device) else _build(name, *_read(name, found))
+
+
+def read(name: str) -> tuple[DeviceFile, Path]:
+    """The file behind an id or a YAML path, and where it lies.
+
+    Raises:
+        UnknownName: with the nearest id.
+        BadConfig: naming the file, the field and what it accepts; or if the name stands for an object.
+    """
+    return _read(name, CATALOG.locate(name))
+
+
+def _read(name: str, found: Any) -> tuple[DeviceFile, Path]:
     if not isinstance(found, Path):
         raise BadConfig(f"device {name!r} is a {type(found).__name__}; expected a Device or the path of a YAML file")
-    content = read_record(DeviceFile, found)
+    return read_record(DeviceFile, found), found
+
+
+def _build(name: str, content: DeviceFile, path: Path) -> Device:
     return Device(
         name=name,
         title=content.title,
         batch=content.batch,
         min_bits=content.min_bits,
         max_bits=content.max_bits,
-        model=_fill(content, str(found)),
+        model=_fill(content, path),
         parameters=content.parameters,
         sources=content.sources,
+        calibration=content.calibration,
     )
 
 
-def _fill(content: DeviceFile, where: str) -> CostModel:
-    """The cost model with the file's numbers, checked for names, units, sources and bounds."""
+def _fill(content: DeviceFile, where: Path) -> CostModel:
+    """The cost model with the file's numbers and table, checked for names, units, sources and bounds."""
     if content.model not in MODELS and ":" not in content.model:
         raise BadConfig(f"{where}: field 'model': {UnknownName('cost model', content.model, MODELS)}")
     model = attribute(MODELS.get(content.model, content.model))
@@ -174,6 +232,13 @@ def _fill(content: DeviceFile, where: str) -> CostModel:
             nearest = suggestion(quantity.source, content.sources)
             raise BadConfig(f"{where}: field 'parameters.{name}.source' is {quantity.source!r}{nearest}")
     values: dict[str, Any] = {name: quantity.value for name, quantity in content.parameters.items()}
+    if content.table is not None:
+        if "table" not in units:
+            raise BadConfig(f"{where}: field 'table': model {content.model!r} reads none; accepted: without it")
+        if content.table.source not in content.sources:
+            nearest = suggestion(content.table.source, content.sources)
+            raise BadConfig(f"{where}: field 'table.source' is {content.table.source!r}{nearest}")
+        values["table"] = content.table.read(where.parent)
     try:
         filled: CostModel = TypeAdapter(model).validate_python(values)
     except ValidationError as error:

@@ -10,12 +10,13 @@ bits is met to 0.05 %, the mean error of a cell is 8.3 %.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from array_api_compat import array_namespace
 from pydantic import Field
 
 from codesign_gym.simulators.hardware.model import Costs, Unit, real, weight_bytes
+from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
 
@@ -31,7 +32,7 @@ class HaqCloud:
     * fully connected (a LINEAR row of one position): ``Cin * Cout * w / dense_stream``
 
     No energy: the table has none. The array API throughout, so NumPy and torch both work, and
-    relaxed (real) bitwidths have gradients.
+    relaxed (real) bitwidths have gradients; ``rounding`` bends ``ceil`` and ``max`` for them.
     """
 
     separable: ClassVar[bool] = True
@@ -43,20 +44,20 @@ class HaqCloud:
     weight_stream: Annotated[float, Unit("bit/cycle"), Field(gt=0)]
     dense_weight_stream: Annotated[float, Unit("bit/cycle"), Field(gt=0)]
 
-    def cost(self, layers: Layers, bits: Array) -> Costs:
+    def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
-        cycles = self.cycles(layers, bits)
+        cycles = self.cycles(layers, bits, rounding)
         return Costs(cycles / self.clock_hz, weight_bytes(layers, bits), detail={"cycles": cycles})
 
-    def cycles(self, layers: Layers, bits: Array) -> Array:
+    def cycles(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Array:
         """Cycles for the batch in the table, shape (..., layers)."""
         xp = array_namespace(bits)
         weight_bits, activation_bits = real(bits[..., 0]), real(bits[..., 1])
         stored = layers.weights * weight_bits
         serial = layers.positions * activation_bits
-        steps = -(-layers.reduction // self.reduction_lanes)
+        steps = rounding.ceil_div(xp.astype(layers.reduction, weight_bits.dtype), self.reduction_lanes)
         wide = layers.out_channels // layers.groups * weight_bits / self.weight_bit_lanes
-        dense: Any = serial * layers.groups * steps * xp.where(wide > 1, wide, xp.ones_like(wide))
+        dense = serial * layers.groups * steps * rounding.maximum(wide, 1)
         depthwise = serial * layers.out_channels / self.depthwise_lanes
         convolution = xp.where(layers.depthwise, depthwise, dense) + stored / self.weight_stream
         single = (layers.op == Op.LINEAR) & (layers.out_height * layers.out_width == 1)

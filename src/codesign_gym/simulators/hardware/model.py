@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from codesign_gym.simulators.networks.layers import Array, Layers
@@ -56,6 +57,15 @@ class Costs:
             detail={name: function(column) for name, column in self.detail.items()},
         )
 
+    def aligned(self) -> Costs:
+        """The costs with all columns over layers of one shape, where some hang on fewer axes than others."""
+        columns = [self.latency_s, self.size_bytes, *self.detail.values()]
+        if self.energy_j is not None:
+            columns.append(self.energy_j)
+        shape = np.broadcast_shapes(*(tuple(column.shape) for column in columns))
+        xp = array_namespace(self.latency_s)
+        return self.map(lambda column: xp.broadcast_to(column, shape))
+
     def total(self) -> Costs:
         """Sum over the last axis: the network's cost when its layers run one after another."""
         return self.map(lambda column: column.sum(-1))
@@ -70,6 +80,11 @@ def real(bits: Array) -> Array:
 def weight_bytes(layers: Layers, bits: Array) -> Array:
     """Bytes of each layer's weights at their bitwidth, shape (..., layers)."""
     return layers.weights * real(bits[..., 0]) / 8
+
+
+def of_hardware(knob: Array) -> Array:
+    """A quantity of the hardware without the axis of layers that knobs carry: (..., 1) becomes (...)."""
+    return knob[..., 0] if getattr(knob, "ndim", 0) else knob
 
 
 class CostModel(Protocol):

@@ -9,5 +9,19 @@ from __future__ import annotations
 
 #: Verifiers by the name of the model they check.
 VERIFIERS: dict[str, str] = {
+    "accelbench": "codesign_gym.simulators.hardware.verification.accelbench:verify",
+    "bitfusion": "codesign_gym.simulators.hardware.verification.bitfusion:verify",
     "haq-cloud": "codesign_gym.simulators.hardware.verification.haq_cloud:verify",
+    "timeloop": "codesign_gym.simulators.hardware.verification.timeloop:verify",
+    "zigzag": "codesign_gym.simulators.hardware.verification.zigzag:verify",
+    "gemmini": "codesign_gym.simulators.hardware.verification.gemmini:verify",
+    "tpu": "codesign_gym.simulators.hardware.verification.tpu:verify",
+    "annette": "codesign_gym.simulators.hardware.verification.annette:verify",
+    "systolic": "codesign_gym.simulators.hardware.verification.systolic:verify",
+    "relaxation": "codesign_gym.simulators.hardware.verification.relaxation:verify",
+    "mesh": "codesign_gym.simulators.hardware.verification.stonne:mesh",
+    "sigma": "codesign_gym.simulators.hardware.verification.stonne:sigma",
+    "maeri": "codesign_gym.simulators.hardware.verification.stonne:maeri",
+    "magma": "codesign_gym.simulators.hardware.verification.stonne:magma",
+    "bifrost": "codesign_gym.simulators.hardware.verification.bifrost:verify",
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -158,3 +159,16 @@ def array_table(folder: Path, name: str) -> NDArray[np.float64]:
         StorageError: if it is no array of numbers.
     """
     return np.asarray(_read(folder / name, lambda path: np.load(path, allow_pickle=False)), dtype=np.float64)
+
+
+def json_table(folder: Path, name: str) -> dict[str, Any]:
+    """A ``.json`` table whose outermost value is an object.
+
+    Raises:
+        TableAbsent: if the file does not exist.
+        StorageError: if it is no such table.
+    """
+    table = _read(folder / name, lambda path: json.loads(path.read_text(encoding="utf-8")))
+    if not isinstance(table, dict):
+        raise StorageError(f"{folder / name}: a {type(table).__name__}; expected an object of named values")
+    return table

@@ -1,0 +1,310 @@
+"""MAERI: virtual neurons of any size on one row of multipliers, under a distribution and a reduction tree.
+
+Kwon, Samajdar, Krishna, "MAERI: Enabling Flexible Dataflow Mapping over DNN Accelerators via Reconfigurable
+Interconnects", ASPLOS 2018, as the STONNE simulator runs it (see ``stonne_networks``). Loops run, from the
+outermost in, N, G, K | X', Y' | C, R, S, each in steps of its tile (``stonne_tiles``). For every step of N,
+G and K the weights of all F folds (steps of C, R and S) are sent, then the inputs of every position.
+Weights and inputs are multicast: a word that several multipliers behind a read port want is sent once. If
+T_Y' = 1, T_S > 1, the stride is 1 and T_S divides S, neighbouring multipliers pass inputs on, and only the
+newest column is sent after the first y'. With P positions, a step takes
+
+    max(port + s - 1, F + F P + s - 1, F + P s) + 3 + climb + [a port serves several] + [accumulators]
+
+cycles: ``port`` the words through the fullest read port, s the virtual neurons that leave on the busiest
+bus line, climb the levels and forwards of the farthest one. Where folds are summed without an accumulation
+buffer, each partial sum goes through memory and comes back through a read port (more words) to a multiplier
+of its own, and a fold waits for the one before; F + F P becomes
+
+    F + P (1 + (F - 1) (levels and forwards of the low end + 3 + [s > 1]))
+
+This was read off 41 simulated layers (mean error 4 %, worst 23 %).
+
+Limits: words are of one width, so bitwidths change only the size of the weights. No DRAM.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import NDArray
+from pydantic import Field
+
+from codesign_gym.errors import BadConfig
+from codesign_gym.simulators.hardware import stonne_energy
+from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
+from codesign_gym.simulators.hardware.stonne_networks import (
+    PIPELINE_CYCLES,
+    Fabric,
+    Hardware,
+    busiest,
+    leave_tree,
+    pass_cycles,
+)
+from codesign_gym.simulators.hardware.stonne_ports import Places, Sent, places
+from codesign_gym.simulators.hardware.stonne_tiles import Ints, Loops, candidates, check, loops
+from codesign_gym.simulators.networks.layers import Array, Layers
+
+#: Multipliers looked at at a time; some 15 columns of as many numbers are alive.
+BLOCK = 2**18
+
+#: Tiles of a layer that the search costs exactly, the best by an estimate: 512 of them save another 0.7 % at most on
+#: ResNet-50 and MobileNetV2 and take four times as long.
+SHORT_LIST = 64
+
+
+class Run(NamedTuple):
+    """What layers take with given tiles, columns of shape (cases,)."""
+
+    cycles: Ints
+    mac_slots: Ints  # products that the mapped multipliers make, padding included
+    sram_reads: Ints  # words
+    sram_writes: Ints  # words
+    energy_stonne_units: NDArray[np.float64]
+
+
+RUN = Run._fields
+
+
+@dataclass(frozen=True)
+class Maeri(Fabric):
+    """MAERI; ``cost`` searches tiles, ``cost_of`` takes them.
+
+    The sizes are plain numbers for ``cost`` and may be arrays that broadcast for ``cost_of``. A row that
+    multiplies nothing is free. ``energy_stonne_units`` is in the simulator's unit, which is not stated. NumPy;
+    torch bitwidths on the CPU are answered with tensors without gradients.
+    """
+
+    #: 1 where folds are summed at the tree (accumulation buffer, or a folding tree), 0 where through memory.
+    accumulates: Annotated[int, Unit("0 or 1"), Field(ge=0, le=1)]
+
+    def cost(self, layers: Layers, bits: Array) -> Costs:
+        """Costs of shape (..., layers), with the tiles of :meth:`mapping`.
+
+        Raises:
+            BadConfig: if a size of the hardware is an array.
+        """
+        found, which = self._searched(layers.map(np.asarray))
+        columns = {name: np.array([getattr(run, name) for _, run in found])[which] for name in RUN}
+        return self._costs(layers, bits, columns)
+
+    def cost_of(self, layers: Layers, tiles: Loops, bits: Array) -> Costs:
+        """Costs of shape (..., layers) with given tiles; thousands of mappings a call.
+
+        Args:
+            layers: columns of shape (..., layers).
+            tiles: columns that broadcast with the layers' and the bitwidths'.
+            bits: shape (..., layers, 2).
+
+        Raises:
+            BadConfig: for tiles that miss a loop, exceed it or do not fit, saying which and by how much.
+        """
+        rows = layers.map(np.asarray)
+        extents = loops(rows)
+        check(extents, tiles, self.accumulates, self.multipliers)
+        broadcast = np.broadcast_arrays(*extents, rows.stride, *tiles, *self._sizes())
+        flat = [np.ascontiguousarray(column, dtype=np.int64).ravel() for column in broadcast]
+        cases = Cases(Loops(*flat[:8]), flat[8], Loops(*flat[9:17]), Hardware(*flat[17:20]), flat[20])
+        found = cases.run()._asdict()
+        return self._costs(layers, bits, {name: found[name].reshape(broadcast[0].shape) for name in RUN})
+
+    def mapping(self, layers: Layers) -> Loops:
+        """The fastest tiles found for every row, columns of the layers' shape.
+
+        Searches are memoised in the process. Of the table of :func:`~stonne_tiles.candidates`, the best by an
+        estimate of their cycles are costed exactly.
+
+        Raises:
+            BadConfig: if a size of the hardware is an array.
+        """
+        found, which = self._searched(layers.map(np.asarray))
+        return Loops(*np.moveaxis(np.array([tiles for tiles, _ in found])[which], -1, 0))
+
+    def _searched(self, rows: Layers) -> tuple[list[tuple[tuple[int, ...], Run]], Ints]:
+        """Tiles and costs of the distinct rows, and which is whose, of the rows' shape."""
+        if any(np.ndim(size) for size in self._sizes()):
+            raise BadConfig("MAERI's tiles are searched for one hardware at a time; its sizes are arrays")
+        extents = np.stack([*loops(rows), np.where(rows.multiplies, rows.stride, 1)], -1)  # (..., layers, 9)
+        distinct, which = np.unique(extents.reshape(-1, 9), axis=0, return_inverse=True)
+        found = [_search(self._sizes(), tuple(map(int, row))) for row in distinct]
+        return found, which.reshape(extents.shape[:-1])
+
+    def _costs(self, layers: Layers, bits: Array, found: dict[str, NDArray[np.float64] | Ints]) -> Costs:
+        xp, rows = array_namespace(bits), layers.map(np.asarray)
+        found = {name: column * rows.multiplies for name, column in found.items()} | {"macs": rows.macs}
+        shape = np.broadcast_shapes(*(column.shape for column in found.values()), bits.shape[:-1])
+        detail = {name: xp.asarray(np.broadcast_to(column, shape).copy()) for name, column in found.items()}
+        return Costs(
+            real(detail["cycles"]) / self.clock_hz,
+            weight_bytes(layers, bits),
+            detail=detail,
+            resources={"area_stonne_units": of_hardware(self.area(self.accumulates))},
+        )
+
+    def _sizes(self) -> tuple[int, int, int, int]:
+        ports, lines = self.distribution_words_per_cycle, self.reduction_words_per_cycle
+        return self.multipliers, ports, lines, self.accumulates
+
+
+@lru_cache(maxsize=2**14)
+def _search(sizes: tuple[int, int, int, int], layer: tuple[int, ...]) -> tuple[tuple[int, ...], Run]:
+    """The fastest tiles for the loops and the stride of one row, and what they cost."""
+    tiles = candidates(layer[:8], sizes[0], bool(sizes[3]))
+    every = np.ones_like(tiles.r)
+    extents, stride = Loops(*(extent * every for extent in layer[:8])), layer[8] * every
+    cases = Cases(extents, stride, tiles, Hardware(*(size * every for size in sizes[:3])), sizes[3] * every)
+    short = cases.of(np.argsort(cases.estimate(), kind="stable")[:SHORT_LIST])
+    best = short.of(np.argmin(short.cycles(), keepdims=True))
+    return tuple(int(tile[0]) for tile in best.tiles), Run(*(column[0] for column in best.run()))
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """Layers with legal tiles on hardware, columns of shape (cases,)."""
+
+    extents: Loops
+    stride: Ints
+    tiles: Loops
+    hardware: Hardware
+    accumulates: Ints
+
+    def of(self, case: Ints | slice) -> Cases:
+        """The cases that an index picks."""
+        return Cases(
+            self.extents.of(case),
+            self.stride[case],
+            self.tiles.of(case),
+            self.hardware.of(case),
+            self.accumulates[case],
+        )
+
+    @property
+    def passes(self) -> Loops:
+        """Steps of every loop."""
+        return Loops(*(-(-extent // tile) for extent, tile in zip(self.extents, self.tiles, strict=True)))
+
+    @property
+    def returns(self) -> NDArray[np.bool_]:
+        """Whether partial sums go through memory."""
+        return np.asarray((self.passes.neuron > 1) & (self.accumulates == 0))
+
+    @property
+    def passes_on(self) -> NDArray[np.bool_]:
+        """Whether neighbouring multipliers pass inputs on."""
+        extents, tiles = self.extents, self.tiles
+        return np.asarray((tiles.y == 1) & (tiles.s > 1) & (self.stride == 1) & (extents.s % tiles.s == 0))
+
+    def run(self) -> Run:
+        """Cycles, words and energy."""
+        extents, tiles, passes = self.extents, self.tiles, self.passes
+        made = passes.neurons * passes.neuron * tiles.neurons * tiles.neuron
+        partial = extents.neurons * np.where(self.returns, passes.neuron - 1, 0)
+        weights = extents.k * extents.g * extents.neuron * passes.n
+        reads, writes = weights + self.inputs() + partial, extents.neurons + partial
+        cycles = self.cycles()
+        events = self._tree_events() | {
+            "multiplications": made + partial,
+            "multiplier_links": self._passed(made),
+            "buffer_accesses": reads + writes,
+            "bus_links": 2 * passes.neurons * tiles.neurons * np.where(self.returns, passes.neuron, 1),
+        }
+        hardware = self.hardware
+        switches = stonne_energy.tree_switches(hardware.read_ports, hardware.port_width)
+        adders = (hardware.multipliers - 1) * (1 + self.accumulates)
+        static = stonne_energy.static_per_cycle(switches, hardware.multipliers, adders)
+        dynamic = stonne_energy.dynamic(events)
+        energy = np.asarray(sum(dynamic.values()) + cycles * sum(static.values()), dtype=np.float64)
+        return Run(cycles, made, reads, writes, energy)
+
+    def inputs(self) -> Ints:
+        """Words of input that are read: windows of every position, tile and fold."""
+        extents, tiles, passes, stride = self.extents, self.tiles, self.passes, self.stride
+        high = passes.x * tiles.r + (extents.x - passes.x) * stride  # rows of the windows, over all steps of x'
+        wide = passes.y * tiles.s + (extents.y - passes.y) * stride
+        wide = np.where(self.passes_on, tiles.s + passes.y - 1, wide)
+        return passes.k * passes.r * passes.s * extents.c * extents.g * extents.n * high * wide
+
+    def estimate(self) -> NDArray[np.float64]:
+        """Cycles if a read port sees whole virtual neurons side by side and the tree is as deep as it need be."""
+        passes, tiles, width = self.passes, self.tiles, self.hardware.port_width
+        folds, positions = passes.neuron, passes.x * passes.y
+        side_by_side = -(-width // tiles.neuron)
+        weights = np.minimum(width, tiles.neuron * np.minimum(side_by_side, tiles.k * tiles.g))
+        inputs = np.minimum(width, tiles.neuron * np.minimum(side_by_side, tiles.x * tiles.y * tiles.n))
+        newest = np.where(self.passes_on, -(-inputs // tiles.s), inputs)
+        words = folds * (weights + passes.x * (inputs + (passes.y - 1) * newest))
+        back = np.where(self.returns, PIPELINE_CYCLES + np.floor(np.log2(tiles.neuron + 1)), 1)
+        steps = passes.k * passes.g * passes.n
+        return np.asarray(steps * np.maximum(words, positions * (1 + (folds - 1) * back)))
+
+    def cycles(self) -> Ints:
+        """Cycles of all steps, in blocks of bounded memory."""
+        return np.concatenate([np.zeros(0, dtype=np.int64), *(part._cycles() for part in self._blocks())])
+
+    def _blocks(self) -> list[Cases]:
+        """The cases, at most BLOCK multipliers together (or one case)."""
+        most = max(1, BLOCK // int(self.hardware.multipliers.max(initial=1)))
+        return [self.of(slice(start, start + most)) for start in range(0, self.stride.size, most)]
+
+    def _places(self) -> Places:
+        return places(self.tiles, self.stride, self.returns, self.hardware)
+
+    def _neurons(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Every virtual neuron's case, first and last multiplier, and where those of a case begin."""
+        begin = np.cumsum(self.tiles.neurons) - self.tiles.neurons
+        case = np.repeat(np.arange(begin.size), self.tiles.neurons)
+        size = (self.tiles.neuron + self.returns)[case]
+        first = (np.arange(case.size) - begin[case]) * size
+        return case, first, first + size - 1, begin
+
+    def _cycles(self) -> Ints:
+        passes, hardware = self.passes, self.hardware
+        folds, positions = passes.neuron, passes.x * passes.y
+        words = self._sent(self._places().words())
+        port = words.max(-1)
+        case, first, last, begin = self._neurons()
+        exits = leave_tree(first, last, hardware.multipliers[case], hardware.lines[case])
+        shared = busiest(exits.line, case, begin.size)
+        climb = np.maximum.reduceat(exits.levels + exits.forwards, begin)
+        back = np.maximum.reduceat(exits.levels + exits.low_forwards, begin)  # the partial sum enters at the low end
+        round_trip = np.where(self.returns, back + PIPELINE_CYCLES + (shared > 1), 1)
+        chain = folds + positions * (1 + (folds - 1) * round_trip)
+        line = folds + positions * shared
+        step = pass_cycles(hardware, np.maximum(port, chain), line, climb, shared) + self.accumulates
+        return passes.k * passes.g * passes.n * step
+
+    def _sent(self, of_a_fold: Sent) -> Ints:
+        """What a step sends of something that a fold sends, shape (cases, ...)."""
+        passes, tail = self.passes, (slice(None), *[None] * (of_a_fold.weights.ndim - 1))
+        folds, rows, columns = passes.neuron[tail], passes.x[tail], passes.y[tail]
+        newest = np.where(self.passes_on[tail], of_a_fold.newest, of_a_fold.inputs)
+        inputs = rows * (of_a_fold.inputs + (columns - 1) * newest)
+        return folds * (of_a_fold.weights + inputs) + rows * columns * (folds - 1) * of_a_fold.partial
+
+    def _passed(self, made: Ints) -> Ints:
+        """Inputs that multipliers hand to their neighbours: all but a window's oldest column, after the first y'."""
+        share = self.tiles.s * self.passes.y
+        return np.where(self.passes_on, made // share * (self.tiles.s - 1) * (self.passes.y - 1), 0)
+
+    def _tree_events(self) -> dict[str, Ints]:
+        """Links, switches and additions of the two trees, in blocks of bounded memory."""
+        parts = [part._trees() for part in self._blocks()]
+        names = ("distribution_links", "switch_routes", "additions", "adder_links")
+        return {
+            name: np.concatenate([np.zeros(0, dtype=np.int64), *(p[i] for p in parts)]) for i, name in enumerate(names)
+        }
+
+    def _trees(self) -> tuple[Ints, Ints, Ints, Ints]:
+        passes, accumulates = self.passes, self.accumulates
+        steps, sums = passes.k * passes.g * passes.n, passes.neurons * passes.neuron
+        links, switches = (steps * self._sent(hops) for hops in self._places().hops())
+        case, first, last, begin = self._neurons()
+        exits = leave_tree(first, last, self.hardware.multipliers[case], 1)
+        neurons = self.tiles.neurons
+        additions = sums * np.add.reduceat(exits.additions, begin) + accumulates * (sums - passes.neurons) * neurons
+        # Every multiplier and every adder below the last sends once, and the last one to its accumulator.
+        sent = np.add.reduceat(exits.adders + last - first + 1, begin) - neurons + accumulates * neurons
+        return links, switches, np.asarray(additions), sums * sent

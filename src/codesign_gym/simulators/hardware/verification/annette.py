@@ -1,0 +1,122 @@
+"""The refined roofline against ANNETTE's formula with ANNETTE's own parameters, over a grid of layers.
+
+ANNETTE's layer models are JSON files: a layer type's peak, bandwidth, bitwidths, and for convolutions the
+steps and alphas of its unrolled dimensions. The formula here is written out one layer at a time, as
+``estimation/layers/{conv,depthwiseconv,fc}.py`` of ANNETTE have it, independently of the batched model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codesign_gym.simulators.hardware import device
+from codesign_gym.simulators.hardware.refined_roofline import RefinedRoofline
+from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, json_table
+from codesign_gym.simulators.networks.layers import Op, network
+from codesign_gym.simulators.networks.rows import Row
+
+#: Devices that ship, and the layer models their numbers are from; the roofline without utilisation beside it.
+TABLES = {
+    "zcu102-dnndk": ("annette/layer__dnndk-ref_roofline.json", "annette/layer__dnndk-roofline.json"),
+    "ncs2": ("annette/layer__ncs2-ref_roofline.json", "annette/layer__ncs2-roofline.json"),
+}
+#: Layer types of ANNETTE's that the formula covers.
+KINDS = ("Conv", "DepthwiseConv", "FullyConnected")
+#: The model's dimensions and the prefixes of their entries in a layer model.
+DIMENSIONS = {"row": "h", "column": "w", "input": "c", "filter": "f"}
+#: The model's rates and their entries.
+RATES = {"ops_per_s": "op_s", "bytes_per_s": "bandwidth"}
+#: ANNETTE's bitwidths where a layer model names none.
+DEFAULT = {"bit_act": 8, "bit_weights": 8}
+#: Sizes, input channels, filters, kernels and strides; a step below and above each of the devices'.
+GRID = product((7, 14, 33, 65), (3, 16, 100), (8, 24, 64, 250), (1, 3), (1, 2))
+LAYERS = tuple(GRID)
+
+
+def verify(folder: Path) -> list[Check | NotRun]:
+    """Milliseconds of convolutions, depthwise convolutions and fully connected layers."""
+    found: list[Check | NotRun] = []
+    for name, tables in TABLES.items():
+        for table in tables:
+            try:
+                entries = json_table(folder, table)
+            except TableAbsent as absent:
+                found.append(NotRun(f"{name}: layers, ms", table, str(absent)))
+                continue
+            found += [_check(name, table, entries[kind], kind) for kind in KINDS if kind in entries]
+    if not any(isinstance(one, Check) for one in found):
+        raise TableAbsent(f"{folder / 'annette'} has no refined_roofline or roofline layer model")
+    return found
+
+
+def _check(name: str, table: str, entry: dict[str, Any], kind: str) -> Check:
+    model = device.load(name).model
+    assert isinstance(model, RefinedRoofline)
+    rows = [row(kind, *sizes) for sizes in LAYERS]
+    layers = network(kind, rows, [str(index) for index in range(len(rows))]).layers
+    widths = architecture(entry)
+    bits = np.broadcast_to([widths["bit_weights"], widths["bit_act"]], (len(rows), 2))
+    ours = 1e3 * filled(model, entry).cost(layers, np.array(bits)).latency_s
+    theirs = [estimate(kind, entry, *sizes) for sizes in LAYERS]
+    return check(f"{name}: {kind} by {entry['est_type']}, ms", table, ours, theirs, Bar(exact_share=1.0))
+
+
+def architecture(entry: dict[str, Any]) -> dict[str, float]:
+    """Bitwidths, steps and alphas of a layer type."""
+    return dict(entry.get("architecture") or DEFAULT)
+
+
+def row(kind: str, size: int, inputs: int, filters: int, kernel: int, stride: int) -> Row:
+    """A row of the layer table; a fully connected layer reads ``inputs`` features."""
+    if kind == "FullyConnected":
+        return {"op": Op.LINEAR, "in_channels": inputs, "out_channels": filters}
+    depthwise = kind == "DepthwiseConv"
+    return {
+        "op": Op.CONV,
+        "in_channels": filters if depthwise else inputs,
+        "out_channels": filters,
+        "groups": filters if depthwise else 1,
+        "kernel_height": kernel,
+        "kernel_width": kernel,
+        "stride": stride,
+        "in_height": size * stride,
+        "in_width": size * stride,
+        "out_height": size,
+        "out_width": size,
+    }
+
+
+def filled(model: RefinedRoofline, entry: dict[str, Any]) -> RefinedRoofline:
+    """The model with a layer type's parameters, whatever its type."""
+    refined = entry["est_type"] == "refined_roofline"
+    values = architecture(entry) if refined else {}
+    steps = {f"{ours}_step": values.get(f"{theirs}_par", 1.0) for ours, theirs in DIMENSIONS.items()}
+    alphas = {f"{ours}_alpha": values.get(f"{theirs}_alpha", 0.0) for ours, theirs in DIMENSIONS.items()}
+    rates = {f"{kind}{rate}": entry[key] for kind in ("", "dense_") for rate, key in RATES.items()}
+    return replace(model, **steps, **alphas, **rates)
+
+
+def estimate(kind: str, entry: dict[str, Any], size: int, inputs: int, filters: int, kernel: int, stride: int) -> float:
+    """ANNETTE's milliseconds for a layer."""
+    if kind == "FullyConnected":
+        read, written, weights, ops = inputs, filters, inputs * filters, 2 * inputs * filters
+    else:
+        channels = filters if kind == "DepthwiseConv" else inputs
+        weights = kernel**2 * (1 if kind == "DepthwiseConv" else inputs) * filters
+        read, written, ops = size**2 * channels * stride**2, size**2 * filters, 2 * weights * size**2
+    values = architecture(entry)
+    moving = ((read + written) * values["bit_act"] + weights * values["bit_weights"]) / 8 / entry["bandwidth"]
+    computing = ops / entry["op_s"]
+    if kind == "Conv" and entry["est_type"] == "refined_roofline" and computing > moving:
+        for prefix, unrolled in (("h", size), ("w", size), ("c", inputs), ("f", filters)):
+            step = values.get(f"{prefix}_par", 1)
+            used = unrolled / (ceil(unrolled / step) * step)
+            alpha = values.get(f"{prefix}_alpha", 0)
+            computing /= 1 / ((1 - alpha) + 1 / used * alpha)
+    return float(1e3 * max(computing, moving))

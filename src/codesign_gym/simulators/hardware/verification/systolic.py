@@ -1,0 +1,152 @@
+"""The systolic array's closed form against SCALE-Sim v3, row by row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from codesign_gym.simulators.hardware.systolic import SCALE_SIM, Systolic
+from codesign_gym.simulators.hardware.systolic_form import DATAFLOWS
+from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, csv_table
+from codesign_gym.simulators.networks.layers import COLUMNS, Layers, Op
+
+TABLE = "scalesim/scalesim_v3.csv"
+SHAPE = ("gemm_M", "gemm_N", "gemm_K", "array_rows", "array_cols", "dataflow")
+CONVOLUTION = ("ifmap_h", "ifmap_w", "filt_h", "filt_w", "channels", "num_filters", "stride")
+EXACT = Bar(exact_share=1.0)
+
+#: Column of the table, its quantity and, for words from DRAM, the operand whose buffer they pass through.
+COUNTS = {
+    "compute_cycles": ("cycles", "cycles"),
+    "sram_ifmap_reads": ("SRAM words, inputs", "ifmap_sram_words"),
+    "sram_filter_reads": ("SRAM words, filters", "filter_sram_words"),
+    "sram_ofmap_writes": ("SRAM words, outputs", "ofmap_sram_words"),
+}
+SHARES = {
+    "mapping_eff_pct": ("mapping efficiency, %", "mapping"),
+    "compute_util_pct": ("compute utilisation, %", "compute"),
+}
+OPERANDS = {"ifmap": "inputs", "filter": "filters", "ofmap": "outputs"}
+
+
+def verify(folder: Path) -> list[Check | NotRun]:
+    """Cycles, utilisations and words of every row; DRAM words where the simulator finds the traffic itself (CALC)."""
+    table = csv_table(folder, TABLE, SHAPE)
+    layers, model = _layers(table), _model(table)
+    bits = np.full((len(table), 1, 2), 8)  # the simulator's words are bytes
+    ours = {name: column[:, 0] for name, column in model.cost(layers, bits).detail.items()}
+    shares = {name: column[:, 0] for name, column in model.utilisation(layers, bits).items()}
+
+    checks = [_exact(table, column, what, ours[name]) for column, (what, name) in COUNTS.items()]
+    checks += [_exact(table, column, what, 100 * shares[name]) for column, (what, name) in SHARES.items()]
+    checks.append(
+        _exact(table, "overall_util_pct", "overall utilisation, %", 100 * shares["overall"], _unstalled(table))
+    )
+    for operand, what in OPERANDS.items():
+        checks += _dram(table, operand, what, ours[f"{operand}_dram_words"], _held(table, layers, operand))
+    return checks
+
+
+def _exact(
+    table: pd.DataFrame, column: str, what: str, ours: NDArray[np.float64], rows: object = True
+) -> Check | NotRun:
+    """A column that has to agree in every row that has it."""
+    if column not in table.columns:
+        return NotRun(what, TABLE, f"no column {column}")
+    known = (table[column].notna() & rows).to_numpy()
+    if not known.any():
+        return NotRun(what, TABLE, f"no such row of {column}")
+    return check(what, TABLE, ours[known], table[column].to_numpy()[known], EXACT)
+
+
+def _dram(
+    table: pd.DataFrame, operand: str, what: str, ours: NDArray[np.float64], bytes_: NDArray[np.float64]
+) -> list[Check | NotRun]:
+    """DRAM words of an operand: exact where it fits half its buffer, a bound without a bar where it does not."""
+    reads, size = f"dram_{operand}_{'writes' if operand == 'ofmap' else 'reads'}", f"{operand}_sram_kB"
+    what = f"DRAM words, {what}"
+    if missing := [column for column in (reads, size, "mode") if column not in table.columns]:
+        return [NotRun(what, TABLE, f"no column {', '.join(missing)}")]
+    known = (table[reads].notna() & table[size].notna() & (table["mode"] == "CALC")).to_numpy()
+    fits = bytes_ < table[size].to_numpy() * 1024 / 2
+    theirs = table[reads].to_numpy()
+    made: list[Check | NotRun] = []
+    for rows, suffix, bar, note in (
+        (known & fits, "that fit", EXACT, ""),
+        (known & ~fits, "that do not fit", Bar(), "no closed form: as often as the array reads them"),
+    ):
+        quantity = f"{what} {suffix}"
+        made.append(
+            check(quantity, TABLE, ours[rows], theirs[rows], bar, note=note)
+            if rows.any()
+            else NotRun(quantity, TABLE, "no such row")
+        )
+    return made
+
+
+def _unstalled(table: pd.DataFrame) -> pd.Series | bool:
+    """Rows whose printed utilisation is over compute cycles alone: stalls depend on the simulator's replay."""
+    return table["stall_cycles"] == 0 if "stall_cycles" in table.columns else True
+
+
+def _held(table: pd.DataFrame, layers: Layers, operand: str) -> NDArray[np.float64]:
+    """Bytes of an operand that would have to stay in its buffer: an output-stationary array keeps no partial sums."""
+    m, n, k = (table[column].to_numpy(dtype=np.float64) for column in ("gemm_M", "gemm_N", "gemm_K"))
+    if operand == "ifmap":
+        return np.where(layers.op[:, 0] == Op.CONV, np.asarray(layers.in_elements)[:, 0], m * k)
+    if operand == "filter":
+        return np.asarray(n * k)
+    folds = np.ceil(k / table["array_rows"].to_numpy())
+    return np.asarray(m * n * np.where(table["dataflow"] == "os", 1, folds))
+
+
+def _model(table: pd.DataFrame) -> Systolic:
+    """The arrays of all rows as one model whose parameters have shape (rows, 1)."""
+
+    def column(name: str, default: float) -> NDArray[np.float64]:
+        known = table[name] if name in table.columns else pd.Series(np.nan, table.index)
+        return np.asarray(known.fillna(default), dtype=np.float64)[:, None]
+
+    sizes: dict[str, Any] = {f"{operand}_sram_bytes": 1024 * column(f"{operand}_sram_kB", np.inf) for operand in OPERANDS}
+    return Systolic(
+        clock_hz=1.0,
+        rows=table["array_rows"].to_numpy()[:, None],
+        columns=table["array_cols"].to_numpy()[:, None],
+        dataflow=table["dataflow"].map(DATAFLOWS.index).to_numpy(dtype=np.int64)[:, None],
+        dram_bytes_per_s=1.0,
+        partial_sum_bits=8,
+        counting=SCALE_SIM,
+        **sizes,
+    )
+
+
+def _layers(table: pd.DataFrame) -> Layers:
+    """One row a design, shape (rows, 1): convolutions where their columns are, else matrix products."""
+    m, n, k = (table[column].to_numpy(dtype=np.int64) for column in ("gemm_M", "gemm_N", "gemm_K"))
+    made = {name: np.ones(len(table), dtype=np.int64) for name in COLUMNS}
+    made |= {"op": np.full(len(table), int(Op.LINEAR)), "in_channels": k, "out_channels": n}
+    made |= {"in_height": m, "out_height": m}
+    if all(column in table.columns for column in CONVOLUTION):
+        conv = table[list(CONVOLUTION)].notna().all(axis=1).to_numpy()
+        height, width, kernel_height, kernel_width, channels, filters, stride = (
+            table[column].fillna(1).to_numpy(dtype=np.int64) for column in CONVOLUTION
+        )
+        shapes = {
+            "op": np.full(len(table), int(Op.CONV)),
+            "in_channels": channels,
+            "out_channels": filters,
+            "kernel_height": kernel_height,
+            "kernel_width": kernel_width,
+            "stride": stride,
+            "in_height": height,
+            "in_width": width,
+            # the simulator rounds up what torch rounds down
+            "out_height": -(-(height - kernel_height + stride) // stride),
+            "out_width": -(-(width - kernel_width + stride) // stride),
+        }
+        made |= {name: np.where(conv, column, made[name]) for name, column in shapes.items()}
+    return Layers(**{name: column[:, None] for name, column in made.items()})

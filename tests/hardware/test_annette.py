@@ -1,0 +1,59 @@
+"""The formula that the refined roofline is verified against, and ANNETTE's own layer models."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from codesign_gym.errors import StorageError
+from codesign_gym.simulators.hardware.device import load
+from codesign_gym.simulators.hardware.verification import annette as verification
+from codesign_gym.simulators.hardware.verification.check import Check, NotRun, TableAbsent
+
+ENTRY = {
+    "op_s": 1e3,
+    "bandwidth": 1e9,
+    "est_type": "refined_roofline",
+    "architecture": {"bit_act": 8, "bit_weights": 8, "c_par": 16.0, "c_alpha": 0.5},
+}
+
+
+def test_the_formula_by_hand() -> None:
+    ops = 2 * 9 * 20 * 8 * 7 * 7
+    refined = verification.estimate("Conv", ENTRY, size=7, inputs=20, filters=8, kernel=3, stride=1)
+    assert refined == pytest.approx(1e3 * ops / 1e3 * (0.5 + 0.5 * 32 / 20))
+    plain = verification.estimate("Conv", {**ENTRY, "est_type": "roofline"}, 7, 20, 8, 3, 1)
+    assert plain == pytest.approx(1e3 * ops / 1e3)
+
+
+def test_absent_and_broken_layer_models(tmp_path: Path) -> None:
+    with pytest.raises(TableAbsent):
+        verification.verify(tmp_path)
+    table = tmp_path / verification.TABLES["ncs2"][0]
+    table.parent.mkdir()
+    table.write_text(json.dumps({"Conv": ENTRY}), encoding="utf-8")
+    found = verification.verify(tmp_path)
+    assert [one.passed for one in found if isinstance(one, Check)] == [True]
+    assert sum(isinstance(one, NotRun) for one in found) == 3
+    table.write_text("{", encoding="utf-8")
+    with pytest.raises(StorageError, match="cannot be read"):
+        verification.verify(tmp_path)
+
+
+@pytest.mark.reference
+def test_annettes_own_parameters_give_annettes_times(references: Path) -> None:
+    found = verification.verify(references)
+    assert all(isinstance(one, Check) and one.exact_share == 1 for one in found)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", verification.TABLES)
+def test_what_ships_is_the_layer_model(name: str, references: Path) -> None:
+    entries = json.loads((references / verification.TABLES[name][0]).read_text(encoding="utf-8"))
+    model = load(name).model
+    convolution = verification.filled(model, entries["Conv"])
+    shared = [field.name for field in fields(model) if not field.name.startswith(("dense", "pool", "launch"))]
+    assert {part: getattr(model, part) for part in shared} == {part: getattr(convolution, part) for part in shared}
+    for kind, prefix in (("FullyConnected", "dense_"), ("Pool", "pool_")):
+        assert getattr(model, f"{prefix}bytes_per_s") == entries[kind]["bandwidth"]

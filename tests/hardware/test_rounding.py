@@ -1,0 +1,129 @@
+"""Exact and relaxed rounding: what they give, and that relaxed gradients are those of their own differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hardware_samples import conv, layers, linear
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codesign_gym.simulators.hardware.device import load
+from codesign_gym.simulators.hardware.rounding import EXACT, RELAXED, Relaxed
+from codesign_gym.simulators.hardware.verification import relaxation
+from codesign_gym.simulators.hardware.verification.check import Check
+
+torch = pytest.importorskip("torch")
+
+few = settings(max_examples=100, deadline=None, derandomize=True)
+whole = st.integers(1, 2**40)
+positive = st.floats(1e-6, 1e12)
+FLOAT64 = {"dtype": torch.float64}
+
+
+@few
+@given(whole=whole, part=whole)
+def test_exact_ceilings_are_those_of_integers(whole: int, part: int) -> None:
+    expected = -(-whole // part)
+    for kind in (np.int64, np.float64):
+        assert EXACT.ceil_div(np.array([whole], kind), np.array([part], kind))[0] == expected
+        assert EXACT.ceil_div(np.array([whole], kind), part)[0] == expected
+    assert EXACT.ceil_div(torch.tensor([whole], **FLOAT64), part)[0] == expected
+    assert EXACT.ceil_div(torch.tensor([whole]), torch.tensor([part]))[0] == expected
+
+
+def test_exact_ceilings_below_2_to_the_53() -> None:
+    largest = 2**53 - 1
+    for part in (2, 3, 2**26 + 1):
+        assert EXACT.ceil_div(np.array([float(largest)]), float(part))[0] == -(-largest // part)
+
+
+@pytest.mark.parametrize("rounding", [EXACT, RELAXED], ids=["exact", "relaxed"])
+@pytest.mark.parametrize("library", [np.asarray, torch.asarray], ids=["numpy", "torch"])
+@pytest.mark.parametrize("operation", ["ceil_div", "maximum", "minimum", "exceeds"])
+def test_a_number_beside_an_array_is_an_array_of_it(rounding: Any, library: Any, operation: str) -> None:
+    act = getattr(rounding, operation)
+    values = library(np.array([0.5, 3.0, 40.0]))
+    full = library(np.full(3, 3.0))
+    np.testing.assert_array_equal(np.asarray(act(values, 3.0)), np.asarray(act(values, full)))
+    np.testing.assert_array_equal(np.asarray(act(3.0, values)), np.asarray(act(full, values)))
+
+
+@few
+@given(left=positive, right=positive)
+def test_relaxed_stays_within_its_bound_of_the_unrounded(left: float, right: float) -> None:
+    a, slack = np.array([left]), 2 ** (1 / 16) * (1 + 1e-12)
+    larger, smaller = max(left, right), min(left, right)
+    assert larger * (1 - 1e-12) <= RELAXED.maximum(a, right)[0] <= larger * slack
+    assert smaller / slack <= RELAXED.minimum(a, right)[0] <= smaller * (1 + 1e-12)
+    assert max(1, left / right) * (1 - 1e-12) <= RELAXED.ceil_div(a, right)[0] <= max(1, left / right) * slack
+    assert 0 <= RELAXED.exceeds(a, right)[0] <= 1
+
+
+@few
+@given(left=positive, right=positive)
+def test_a_higher_power_comes_closer_to_exact(left: float, right: float) -> None:
+    a = np.array([left])
+    for operation in ("maximum", "minimum"):
+        exact = getattr(EXACT, operation)(a, right)[0]
+        far, near = (abs(getattr(Relaxed(p), operation)(a, right)[0] - exact) for p in (8.0, 64.0))
+        assert near <= far + 1e-12 * exact
+
+
+def test_relaxed_maxima_of_zero_have_finite_gradients() -> None:
+    pair = torch.zeros(2, requires_grad=True, **FLOAT64)
+    (RELAXED.maximum(pair[:1], pair[1:]) + RELAXED.minimum(pair[:1], pair[1:])).sum().backward()
+    assert torch.isfinite(pair.grad).all()
+
+
+#: Device to real-valued settings of parameters at which gradients are taken, off every device's own.
+POINTS: dict[str, dict[str, float]] = {
+    "systolic-edge": {"clock_hz": 0.7e9, "rows": 21.3, "columns": 37.9, "dram_bytes_per_s": 9e9},
+    "tpu-v1": {"clock_hz": 0.6e9, "rows": 55.1, "columns": 120.4, "dram_bytes_per_s": 5e9},
+    "systolic-eyeriss": {"clock_hz": 0.2e9, "rows": 11.2, "columns": 13.7, "dram_bytes_per_s": 2e9},
+    "bismo-edge": {"clock_hz": 2e8, "dm": 7.3, "dn": 5.8, "dk": 200.0, "read_bytes_per_s": 1e9},
+    "haq-cloud": {"clock_hz": 2e8, "reduction_lanes": 150.0, "weight_bit_lanes": 201.0, "weight_stream": 11.0},
+}
+DATAFLOWS: dict[str, list[dict[str, int]]] = {"systolic-edge": [{"dataflow": code} for code in range(3)]}
+
+
+def differences(work: Callable[[Any], Any], at: Any) -> Any:
+    """Central differences of a scalar function of a vector, relative steps of 1e-6."""
+    steps = torch.diag(1e-6 * at)
+    return torch.stack([(work(at + step) - work(at - step)) / (2 * step.sum()) for step in steps])
+
+
+@pytest.mark.parametrize(
+    ("name", "fixed"), [(name, fixed) for name in POINTS for fixed in DATAFLOWS.get(name, [{}])], ids=str
+)
+def test_relaxed_gradients_are_those_of_finite_differences(name: str, fixed: dict[str, int]) -> None:
+    device, point = load(name), POINTS[name]
+    table = layers(conv(28, 24, 96, 3), conv(14, 70, 70, 3, groups=70), conv(14, 64, 130, 1), linear(300, 77))
+    table = table.map(lambda column: torch.asarray(np.array(column)))
+    bits = torch.tensor([[4.4, 6.1], [7.2, 5.3], [3.7, 4.9], [5.5, 2.6]], **FLOAT64)
+
+    def latency_us(numbers: Any) -> Any:
+        knobs = dict(zip(point, numbers, strict=False))
+        model: Any = replace(device.model, **knobs, **fixed)  # type: ignore[type-var]
+        return 1e6 * model.cost(table, numbers[len(point) :].reshape(bits.shape), RELAXED).latency_s.sum()
+
+    at = torch.cat([torch.tensor(list(point.values()), **FLOAT64), bits.reshape(-1)]).requires_grad_()
+    (gradient,) = torch.autograd.grad(latency_us(at), at)
+    with torch.no_grad():
+        expected = differences(latency_us, at)
+    scale = latency_us(at).detach() / at.detach()  # of an elasticity of 1
+    np.testing.assert_allclose((gradient / scale).numpy(), (expected / scale).numpy(), rtol=1e-5, atol=1e-8)
+    assert (gradient[: len(point)] != 0).any()
+    assert (gradient[len(point) :] > 0).any()
+
+
+def test_the_error_of_relaxing_is_reported_and_small() -> None:
+    for found in relaxation.verify(Path("absent")):
+        assert isinstance(found, Check)
+        assert 0 < found.mape_percent < 10, found.quantity
+        assert found.passed

@@ -1,0 +1,65 @@
+"""The models of STONNE's fabrics against its runs, and against Bifrost's, on the whole tables and on parts of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from codesign_gym.simulators.hardware.verification import bifrost, stonne
+from codesign_gym.simulators.hardware.verification.check import Check, NotRun
+
+pytestmark = pytest.mark.reference
+
+VERIFIERS: dict[str, Callable[[Path], list[Check | NotRun]]] = {
+    "mesh": stonne.mesh,
+    "sigma": stonne.sigma,
+    "maeri": stonne.maeri,
+    "magma": stonne.magma,
+    "bifrost": bifrost.verify,
+}
+
+
+def checks(name: str, folder: Path) -> dict[str, Check]:
+    return {found.quantity: found for found in VERIFIERS[name](folder) if isinstance(found, Check)}
+
+
+@pytest.mark.parametrize("name", VERIFIERS)
+def test_every_check_passes(name: str, references: Path) -> None:
+    found = checks(name, references)
+    assert found
+    assert all(each.passed for each in found.values()), [each.quantity for each in found.values() if not each.passed]
+
+
+def part_of(references: Path, folder: Path, every: int, without: tuple[str, ...]) -> Path:
+    """A folder with some of STONNE's rows and columns, and none of its matrices."""
+    table = pd.read_csv(references / stonne.TABLE).iloc[::every].drop(columns=list(without))
+    (folder / "stonne").mkdir()
+    table.to_csv(folder / stonne.TABLE, index=False)
+    (folder / stonne.PATTERNS).write_text("{}", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["mesh", "sigma", "maeri", "magma"])
+def test_some_rows_without_optional_columns_or_matrices(name: str, references: Path, tmp_path: Path) -> None:
+    folder = part_of(references, tmp_path, 7, ("edyn_GlobalBuffer", "edyn_total", "area_DSNetwork"))
+    found = VERIFIERS[name](folder)
+    assert all(each.passed for each in found if isinstance(each, Check))
+    assert any(isinstance(each, NotRun) for each in found)
+    assert name == "magma" or any(isinstance(each, Check) for each in found)
+
+
+def test_no_rows_of_a_family_is_no_failure(references: Path, tmp_path: Path) -> None:
+    folder = part_of(references, tmp_path, 400, ())  # its first row, a convolution on MAERI
+    for name in ("mesh", "sigma", "magma"):
+        (found,) = VERIFIERS[name](folder)
+        assert isinstance(found, NotRun)
+
+
+def test_some_of_bifrosts_mappings_and_layers(references: Path, tmp_path: Path) -> None:
+    (tmp_path / "bifrost").mkdir()
+    table = pd.read_csv(references / bifrost.CONVOLUTIONS).iloc[1:2, [0, 2, 4]]
+    table.to_csv(tmp_path / bifrost.CONVOLUTIONS, index=False)
+    found = bifrost.verify(tmp_path)
+    assert [each.rows for each in found if isinstance(each, Check)] == [2, 2]
+    assert all(each.passed for each in found if isinstance(each, Check))
