@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codesign_gym.errors import BadConfig, suggestion
 
-
 #: PyYAML's safe loader, in C where PyYAML was built with it: seven times as fast.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

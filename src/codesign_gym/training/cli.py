@@ -294,7 +294,7 @@ def verify(
     if json_:
         console.print_json(json.dumps(verifying.as_dict(verified)))
     else:
-        console.print(tables.table("models against references", verifying.HEADINGS, verifying.rows(verified), words=2))
+        console.print(tables.table("models against references", verifying.HEADINGS, verifying.rows(verified), words=3))
         for line in verifying.notes(verified):
             console.print(line, highlight=False, markup=False)
         for path in drawn:

@@ -70,17 +70,23 @@ def _checks(name: str, folder: Path) -> tuple[Check | NotRun, ...]:
         return (NotRun("", "", str(absent)),)
 
 
-HEADINGS = ("model", "quantity", "rows", "exact", "MAPE", "Spearman", "asked for", "verdict")
+HEADINGS = ("model", "table", "quantity", "rows", "exact", "MAPE", "Spearman", "asked for", "verdict")
 
 
 def notes(verified: Sequence[Verified]) -> list[str]:
-    """A line for every check of which there is more to say: what a peer reaches, rows left out, cross-validation."""
+    """A line for every check of which there is more to say: why it did not run, what a peer reaches, rows left out."""
     return [
-        f"{model.model}, {found.quantity}: {'; '.join(part for part in said if part)}"
+        f"{', '.join(part for part in (model.model, found.quantity) if part)}: {said}"
         for model in verified
         for found in model.checks
-        if any(said := (f"peer: {found.peer}" if found.peer else "", found.note) if isinstance(found, Check) else ("",))
+        if (said := _said(found))
     ]
+
+
+def _said(found: Check | NotRun) -> str:
+    if isinstance(found, NotRun):
+        return f"not run: {found.reason}"
+    return "; ".join(part for part in (f"peer: {found.peer}" if found.peer else "", found.note) if part)
 
 
 def rows(verified: Sequence[Verified]) -> list[tuple[Any, ...]]:
@@ -88,6 +94,7 @@ def rows(verified: Sequence[Verified]) -> list[tuple[Any, ...]]:
     return [
         (
             model.model,
+            _short(found.table),
             found.quantity,
             found.rows,
             f"{100 * found.exact_share:.1f} %",
@@ -97,7 +104,7 @@ def rows(verified: Sequence[Verified]) -> list[tuple[Any, ...]]:
             "pass" if found.passed else "FAIL",
         )
         if isinstance(found, Check)
-        else (model.model, f"{found.quantity} ({found.reason})", "", "", "", "", "", "not run")
+        else (model.model, _short(found.table), found.quantity, *[""] * 5, "not run")
         for model in verified
         for found in model.checks
     ]
@@ -143,6 +150,11 @@ def plot(verified: Sequence[Verified], folder: Path) -> list[Path]:
 
 def _drawn(model: Verified) -> list[Check]:
     return [found for found in model.checks if isinstance(found, Check) and found.rows > 1]
+
+
+def _short(table: str) -> str:
+    """A table's file without folder and suffixes."""
+    return Path(table).name.split(".")[0]
 
 
 def _bar(found: Check) -> str:
