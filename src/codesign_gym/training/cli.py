@@ -248,7 +248,7 @@ def list_(
 ) -> None:
     """List everything that has an id."""
     for name, rows in catalogue.listing(kind).items():
-        console.print(tables.table(name, ["id", "what it is"], [[escape(i), escape(t)] for i, t in rows]))
+        console.print(tables.table(name, ["id", "what it is"], [[escape(i), escape(t)] for i, t in rows], words=2))
 
 
 @app.command()

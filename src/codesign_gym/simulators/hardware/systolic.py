@@ -85,8 +85,9 @@ class Systolic:
         """
         weight_bytes, activation_bytes = bits[..., 0] / 8, bits[..., 1] / 8  # of a word
         filter_bytes = activation_bytes + product.stored * (weight_bytes - activation_bytes)
-        count, filters, outputs = product.count, product.n * product.k, product.count * product.m * product.n
-        folds = fold(product, self.rows, self.columns, self.dataflow, rounding)
+        count = product.count + 0 * weight_bytes  # (..., layers): cycles and words have the designs' shape, too
+        filters, outputs = product.n * product.k, count * product.m * product.n
+        folds = fold(product._replace(count=count), self.rows, self.columns, self.dataflow, rounding)
 
         fits = rounding.exceeds(self.ifmap_sram_bytes / 2, product.inputs * activation_bytes)
         ifmap_words = folds.ifmap_words + fits * (count * product.inputs - folds.ifmap_words)

@@ -77,7 +77,7 @@ def _dram(
     made: list[Check | NotRun] = []
     for rows, suffix, bar, note in (
         (known & fits, "that fit", EXACT, ""),
-        (known & ~fits, "that do not fit", Bar(), "no closed form: as often as the array reads them"),
+        (known & ~fits, "that do not fit", Bar(), "no closed form: depends on how the simulator replays"),
     ):
         quantity = f"{what} {suffix}"
         made.append(
@@ -111,7 +111,9 @@ def _model(table: pd.DataFrame) -> Systolic:
         known = table[name] if name in table.columns else pd.Series(np.nan, table.index)
         return np.asarray(known.fillna(default), dtype=np.float64)[:, None]
 
-    sizes: dict[str, Any] = {f"{operand}_sram_bytes": 1024 * column(f"{operand}_sram_kB", np.inf) for operand in OPERANDS}
+    sizes: dict[str, Any] = {
+        f"{operand}_sram_bytes": 1024 * column(f"{operand}_sram_kB", np.inf) for operand in OPERANDS
+    }
     return Systolic(
         clock_hz=1.0,
         rows=table["array_rows"].to_numpy()[:, None],
