@@ -12,12 +12,12 @@ from interleaved import seconds, speed
 
 from codesign_gym.simulators import networks
 from codesign_gym.simulators.hardware import device as devices
-from codesign_gym.simulators.hardware.loopnest import LoopNest
-from codesign_gym.simulators.hardware.loopnest_execution import Operands, charge
-from codesign_gym.simulators.hardware.loopnest_mapping import Mapping, Work
-from codesign_gym.simulators.hardware.loopnest_search import BUDGET, layer_table
-from codesign_gym.simulators.hardware.loopnest_space import Space
-from codesign_gym.simulators.hardware.loopnest_traffic import traffic
+from codesign_gym.simulators.hardware.loopnest.cost import LoopNest
+from codesign_gym.simulators.hardware.loopnest.execution import Operands, charge
+from codesign_gym.simulators.hardware.loopnest.mapping import Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.search import BUDGET, layer_table
+from codesign_gym.simulators.hardware.loopnest.space import Space
+from codesign_gym.simulators.hardware.loopnest.traffic import traffic
 
 MAPPINGS = 4096
 SAMPLE = 32  # of the loop, whose time is proportional to their number

@@ -26,8 +26,8 @@ from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.hardware.device import Device
 from codesign_gym.simulators.hardware.rounding import EXACT
 from codesign_gym.simulators.hardware.sweep import evaluate, in_blocks, workload
-from codesign_gym.simulators.hardware.systolic import SCALE_SIM, Systolic
-from codesign_gym.simulators.hardware.systolic_form import Product, lower
+from codesign_gym.simulators.hardware.systolic.cost import SCALE_SIM, Systolic
+from codesign_gym.simulators.hardware.systolic.form import Product, lower
 from codesign_gym.simulators.networks.layers import Layers
 
 PAIRS = 1_000_000

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from pydantic import Field
 
-from codesign_gym.simulators.hardware.calibration_data import SHAPE
+from codesign_gym.simulators.hardware.calibration.data import SHAPE
 from codesign_gym.simulators.hardware.model import Costs, Unit, weight_bytes
 from codesign_gym.simulators.networks.layers import Layers, Op, network
 

@@ -8,11 +8,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from codesign_gym.simulators.hardware.device import load
-from codesign_gym.simulators.hardware.loopnest import LoopNest
-from codesign_gym.simulators.hardware.loopnest_execution import Operands, fits
-from codesign_gym.simulators.hardware.loopnest_mapping import Mapping, Work
-from codesign_gym.simulators.hardware.loopnest_space import Space
-from codesign_gym.simulators.hardware.loopnest_traffic import traffic
+from codesign_gym.simulators.hardware.loopnest.cost import LoopNest
+from codesign_gym.simulators.hardware.loopnest.execution import Operands, fits
+from codesign_gym.simulators.hardware.loopnest.mapping import Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.space import Space
+from codesign_gym.simulators.hardware.loopnest.traffic import traffic
 
 PRESETS = ("eyeriss-like", "gemmini-like", "simba-like", "tpu-like")
 EIGHT = Operands(np.float64(8), np.float64(8))

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.errors import StorageError
-from codesign_gym.simulators.hardware.accelbench import AccelBench
-from codesign_gym.simulators.hardware.accelbench_synthesis import DESIGNS, KNOBS
+from codesign_gym.simulators.hardware.accelbench.cost import AccelBench
+from codesign_gym.simulators.hardware.accelbench.synthesis import DESIGNS, KNOBS
 from codesign_gym.simulators.hardware.device import load
 from codesign_gym.simulators.hardware.rounding import RELAXED
 from codesign_gym.simulators.hardware.verification.accelbench import CONSTANTS, verify

@@ -7,8 +7,8 @@ import pytest
 from hardware_samples import conv, layers
 
 from codesign_gym.errors import BadConfig, UnsupportedNetwork
-from codesign_gym.simulators.hardware.bitfusion import BitFusion
-from codesign_gym.simulators.hardware.bitfusion_search import (
+from codesign_gym.simulators.hardware.bitfusion.cost import BitFusion
+from codesign_gym.simulators.hardware.bitfusion.search import (
     QUANTITIES,
     candidate_orders,
     candidate_tiles,
@@ -16,7 +16,7 @@ from codesign_gym.simulators.hardware.bitfusion_search import (
     narrow_or_widen,
     search,
 )
-from codesign_gym.simulators.hardware.bitfusion_tiling import Convolution, evaluate, precision_factor
+from codesign_gym.simulators.hardware.bitfusion.tiling import Convolution, evaluate, precision_factor
 from codesign_gym.simulators.hardware.device import load
 
 

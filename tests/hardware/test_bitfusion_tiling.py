@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from codesign_gym.simulators.hardware.bitfusion_tiling import (
+from codesign_gym.simulators.hardware.bitfusion.tiling import (
     ACTIVATION_LOOPS,
     OUTPUT_LOOPS,
     WEIGHT_LOOPS,

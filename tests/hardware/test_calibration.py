@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.errors import BadConfig, CodesignError
-from codesign_gym.simulators.hardware.calibration import covered
-from codesign_gym.simulators.hardware.calibration_data import Measurements, read_measurements
-from codesign_gym.simulators.hardware.calibration_fit import (
+from codesign_gym.simulators.hardware.calibration.data import Measurements, read_measurements
+from codesign_gym.simulators.hardware.calibration.fit import (
     Fitted,
     chosen_constants,
     error_bars,
@@ -21,6 +20,7 @@ from codesign_gym.simulators.hardware.calibration_fit import (
     problem,
     solve,
 )
+from codesign_gym.simulators.hardware.calibration.record import covered
 from codesign_gym.simulators.hardware.device import load
 from codesign_gym.simulators.networks import load as load_network
 from codesign_gym.simulators.networks.layers import Op

@@ -14,7 +14,7 @@ from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.chunked import OPERATORS, proportional_pes
 from codesign_gym.simulators.hardware.device import CATALOG, load
 from codesign_gym.simulators.hardware.rounding import RELAXED
-from codesign_gym.simulators.hardware.systolic_form import DATAFLOWS
+from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS
 from codesign_gym.simulators.networks.layers import Layers, Op
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)

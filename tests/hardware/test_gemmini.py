@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from codesign_gym.errors import BadConfig, StorageError
 from codesign_gym.simulators.hardware.device import load
-from codesign_gym.simulators.hardware.gemmini import Activity, Gemmini
-from codesign_gym.simulators.hardware.gemmini_caches import missing_lines
-from codesign_gym.simulators.hardware.gemmini_tiling import COLUMNS, OWN_ORDER, Work, own_tiles, rows_taken, work
+from codesign_gym.simulators.hardware.gemmini.caches import missing_lines
+from codesign_gym.simulators.hardware.gemmini.cost import Activity, Gemmini
+from codesign_gym.simulators.hardware.gemmini.tiling import COLUMNS, OWN_ORDER, Work, own_tiles, rows_taken, work
 from codesign_gym.simulators.hardware.verification import gemmini as verification
 from codesign_gym.simulators.hardware.verification.check import Check, NotRun
 from codesign_gym.simulators.networks.layers import Op

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.errors import BadConfig, CodesignError
-from codesign_gym.simulators.hardware.calibration_data import SHAPE
+from codesign_gym.simulators.hardware.calibration.data import SHAPE
 from codesign_gym.simulators.hardware.device import Device, load
-from codesign_gym.simulators.hardware.lookup import Lookup, Table
+from codesign_gym.simulators.hardware.lookup.cost import Lookup, Table
 from codesign_gym.simulators.networks import load as load_network
 from codesign_gym.simulators.networks.layers import COLUMNS, Layers, Op, network
 

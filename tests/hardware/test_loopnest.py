@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from loopnest_samples import EIGHT, PRESETS, machine, mappings, works
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.loopnest import LoopNest
-from codesign_gym.simulators.hardware.loopnest_execution import Execution, Operands, evaluate
-from codesign_gym.simulators.hardware.loopnest_mapping import (
+from codesign_gym.simulators.hardware.loopnest.cost import LoopNest
+from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, evaluate
+from codesign_gym.simulators.hardware.loopnest.mapping import (
     DRAM,
     INDEXED_BY,
     INPUT,
@@ -27,9 +27,9 @@ from codesign_gym.simulators.hardware.loopnest_mapping import (
     S,
     Work,
 )
-from codesign_gym.simulators.hardware.loopnest_presets import KIB, gemmini
-from codesign_gym.simulators.hardware.loopnest_search import best_mapping
-from codesign_gym.simulators.hardware.loopnest_traffic import traffic
+from codesign_gym.simulators.hardware.loopnest.presets import KIB, gemmini
+from codesign_gym.simulators.hardware.loopnest.search import best_mapping
+from codesign_gym.simulators.hardware.loopnest.traffic import traffic
 from codesign_gym.simulators.hardware.rounding import RELAXED
 
 few = settings(max_examples=25, deadline=None, derandomize=True)

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from loopnest_samples import EIGHT, machine
 
-from codesign_gym.simulators.hardware.loopnest_execution import evaluate
-from codesign_gym.simulators.hardware.loopnest_mapping import Mapping, Work
-from codesign_gym.simulators.hardware.loopnest_presets import gemmini
+from codesign_gym.simulators.hardware.loopnest.execution import evaluate
+from codesign_gym.simulators.hardware.loopnest.mapping import Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.presets import gemmini
 from codesign_gym.simulators.hardware.verification import timeloop, zigzag
 from codesign_gym.simulators.hardware.verification.check import Check, NotRun, TableAbsent
 

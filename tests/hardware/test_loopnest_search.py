@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from loopnest_samples import EIGHT, PRESETS, extents, machine, mappings
 
 from codesign_gym.errors import BadConfig, UnknownName, UnsupportedNetwork
-from codesign_gym.simulators.hardware.loopnest_execution import Execution, evaluate
-from codesign_gym.simulators.hardware.loopnest_mapping import Mapping, Work
-from codesign_gym.simulators.hardware.loopnest_search import OBJECTIVES, Budget, best_mapping, layer_table
-from codesign_gym.simulators.hardware.loopnest_space import Space
+from codesign_gym.simulators.hardware.loopnest.execution import Execution, evaluate
+from codesign_gym.simulators.hardware.loopnest.mapping import Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.search import OBJECTIVES, Budget, best_mapping, layer_table
+from codesign_gym.simulators.hardware.loopnest.space import Space
 from codesign_gym.simulators.networks.layers import Op
 
 few = settings(max_examples=15, deadline=None, derandomize=True)

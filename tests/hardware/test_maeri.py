@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.maeri import Cases, Maeri
-from codesign_gym.simulators.hardware.stonne_networks import Hardware
-from codesign_gym.simulators.hardware.stonne_ports import places
-from codesign_gym.simulators.hardware.stonne_tiles import Loops, candidates, loops
+from codesign_gym.simulators.hardware.stonne.maeri import Cases, Maeri
+from codesign_gym.simulators.hardware.stonne.networks import Hardware
+from codesign_gym.simulators.hardware.stonne.ports import places
+from codesign_gym.simulators.hardware.stonne.tiles import Loops, candidates, loops
 from codesign_gym.simulators.networks.layers import Layers
 
 few = settings(max_examples=40, deadline=None, derandomize=True)

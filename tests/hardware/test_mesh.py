@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.mesh import Mesh
+from codesign_gym.simulators.hardware.stonne.mesh import Mesh
 from codesign_gym.simulators.networks.layers import Gemm
 
 sides = st.sampled_from([1, 2, 4, 6, 8, 16])

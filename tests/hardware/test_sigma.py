@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.errors import BadConfig, UnsupportedNetwork
-from codesign_gym.simulators.hardware.sigma import Passes, Sigma, products
-from codesign_gym.simulators.hardware.stonne_magma import Magma
-from codesign_gym.simulators.hardware.stonne_rows import row_nonzeros
+from codesign_gym.simulators.hardware.stonne.magma import Magma
+from codesign_gym.simulators.hardware.stonne.rows import row_nonzeros
+from codesign_gym.simulators.hardware.stonne.sigma import Passes, Sigma, products
 from codesign_gym.simulators.networks.layers import Op
 
 few = settings(max_examples=40, deadline=None, derandomize=True)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.stonne_networks import Fabric, busiest, leave_tree
+from codesign_gym.simulators.hardware.stonne.networks import Fabric, busiest, leave_tree
 
 
 def lines_of(multipliers: int, lines: int) -> dict[tuple[int, int], int]:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from codesign_gym.errors import BadConfig, StorageError
 from codesign_gym.simulators.hardware.device import CATALOG, load
 from codesign_gym.simulators.hardware.rounding import EXACT
-from codesign_gym.simulators.hardware.systolic import PHYSICAL, SCALE_SIM, Systolic
-from codesign_gym.simulators.hardware.systolic_form import DATAFLOWS, lower
+from codesign_gym.simulators.hardware.systolic.cost import PHYSICAL, SCALE_SIM, Systolic
+from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS, lower
 from codesign_gym.simulators.hardware.verification.check import Check, NotRun, TableAbsent
 from codesign_gym.simulators.hardware.verification.systolic import TABLE, verify
 from codesign_gym.simulators.networks.layers import Layers, Op

@@ -15,9 +15,9 @@ import yaml
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware import device as devices
-from codesign_gym.simulators.hardware.calibration import Agreement, Calibration, covered
-from codesign_gym.simulators.hardware.calibration_data import Measurements, read_measurements
-from codesign_gym.simulators.hardware.calibration_fit import (
+from codesign_gym.simulators.hardware.calibration.record import Agreement, Calibration, covered
+from codesign_gym.simulators.hardware.calibration.data import Measurements, read_measurements
+from codesign_gym.simulators.hardware.calibration.fit import (
     Fitted,
     Shown,
     chosen_constants,
@@ -58,7 +58,7 @@ def calibrate(
 
     Args:
         device: id or YAML file.
-        measurements: a CSV file; see :mod:`codesign_gym.simulators.hardware.calibration_data`.
+        measurements: a CSV file; see :mod:`codesign_gym.simulators.hardware.calibration.data`.
         free: constants to fit; without any, those that the device file marks ``free: true``, else those
             whose source says that they are assumed or fitted.
         folds: parts kept aside in turn; by default 5, and for networks one a network up to 20.

@@ -15,30 +15,30 @@ from codesign_gym.catalog import Catalog, attribute
 from codesign_gym.errors import BadConfig, UnknownName, suggestion
 from codesign_gym.records import Record, describe, read_record
 from codesign_gym.simulators.hardware import cells
-from codesign_gym.simulators.hardware.calibration import Calibration
-from codesign_gym.simulators.hardware.lookup import TableFile
+from codesign_gym.simulators.hardware.calibration.record import Calibration
+from codesign_gym.simulators.hardware.lookup.cost import TableFile
 from codesign_gym.simulators.hardware.model import CostModel, Costs, Unit
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 #: Cost models by name; the user's own is named ``"module:attribute"`` in the device file.
 MODELS: dict[str, str] = {
-    "accelbench": "codesign_gym.simulators.hardware.accelbench:AccelBench",
+    "accelbench": "codesign_gym.simulators.hardware.accelbench.cost:AccelBench",
     "chunked": "codesign_gym.simulators.hardware.chunked:Chunked",
     "fpga-engine": "codesign_gym.simulators.hardware.fpga_engine:FpgaEngine",
-    "bitfusion": "codesign_gym.simulators.hardware.bitfusion:BitFusion",
+    "bitfusion": "codesign_gym.simulators.hardware.bitfusion.cost:BitFusion",
     "bismo": "codesign_gym.simulators.hardware.bismo:Bismo",
-    "systolic": "codesign_gym.simulators.hardware.systolic:Systolic",
+    "systolic": "codesign_gym.simulators.hardware.systolic.cost:Systolic",
     "haq-cloud": "codesign_gym.simulators.hardware.haq_cloud:HaqCloud",
-    "loopnest": "codesign_gym.simulators.hardware.loopnest:LoopNest",
-    "gemmini": "codesign_gym.simulators.hardware.gemmini:Gemmini",
+    "loopnest": "codesign_gym.simulators.hardware.loopnest.cost:LoopNest",
+    "gemmini": "codesign_gym.simulators.hardware.gemmini.cost:Gemmini",
     "tpu": "codesign_gym.simulators.hardware.tpu:Tpu",
     "roofline": "codesign_gym.simulators.hardware.roofline:Roofline",
     "refined_roofline": "codesign_gym.simulators.hardware.refined_roofline:RefinedRoofline",
-    "lookup": "codesign_gym.simulators.hardware.lookup:Lookup",
-    "mesh": "codesign_gym.simulators.hardware.mesh:Mesh",
-    "sigma": "codesign_gym.simulators.hardware.sigma:Sigma",
-    "maeri": "codesign_gym.simulators.hardware.maeri:Maeri",
-    "magma": "codesign_gym.simulators.hardware.stonne_magma:Magma",
+    "lookup": "codesign_gym.simulators.hardware.lookup.cost:Lookup",
+    "mesh": "codesign_gym.simulators.hardware.stonne.mesh:Mesh",
+    "sigma": "codesign_gym.simulators.hardware.stonne.sigma:Sigma",
+    "maeri": "codesign_gym.simulators.hardware.stonne.maeri:Maeri",
+    "magma": "codesign_gym.simulators.hardware.stonne.magma:Magma",
 }
 
 CATALOG = Catalog(kind="device", folder="devices")

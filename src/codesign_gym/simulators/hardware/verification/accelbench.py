@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codesign_gym.simulators.hardware.accelbench_synthesis import BUFFERS, KNOBS, MEMORIES, MODULES
+from codesign_gym.simulators.hardware.accelbench.synthesis import BUFFERS, KNOBS, MEMORIES, MODULES
 from codesign_gym.simulators.hardware.verification.check import (
     Bar,
     Check,

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from codesign_gym.simulators.hardware.maeri import Maeri
-from codesign_gym.simulators.hardware.sigma import Sigma
-from codesign_gym.simulators.hardware.stonne_tiles import Loops, loops
+from codesign_gym.simulators.hardware.stonne.maeri import Maeri
+from codesign_gym.simulators.hardware.stonne.sigma import Sigma
+from codesign_gym.simulators.hardware.stonne.tiles import Loops, loops
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, csv_table
 from codesign_gym.simulators.networks.layers import Layers, Op, network
 

@@ -12,16 +12,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from codesign_gym.simulators.hardware import device
-from codesign_gym.simulators.hardware.bitfusion import BitFusion
-from codesign_gym.simulators.hardware.bitfusion_search import BITWIDTHS, QUANTITIES, layer_table, search
-from codesign_gym.simulators.hardware.bitfusion_tiling import Convolution, evaluate, precision_factor
+from codesign_gym.simulators.hardware.bitfusion.cost import BitFusion
+from codesign_gym.simulators.hardware.bitfusion.search import BITWIDTHS, QUANTITIES, layer_table, search
+from codesign_gym.simulators.hardware.bitfusion.tiling import Convolution, evaluate, precision_factor
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, csv_table
 
 TABLE = "bitfusion/bitfusion.csv"
 LAYER = ("batch", "O", "O", "IC", "OC", "K", "K", "stride", "im2col")
 BITS = ("wprec", "iprec")
 TILE = ("b", "ow", "oh", "ic", "oc")
-LOOPS = ("B/b", "OW/ow", "OH/oh", "IC/ic", "OC/oc")  # the simulator's names, in the order of ``bitfusion_tiling.LOOPS``
+LOOPS = ("B/b", "OW/ow", "OH/oh", "IC/ic", "OC/oc")  # the simulator's names, in the order of ``tiling.LOOPS``
 EXACT = Bar(exact_share=1.0)
 
 #: Columns of the hardware, our field and theirs' unit; the shipped device's number holds where one is absent.

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from codesign_gym.errors import StorageError
 from codesign_gym.simulators.hardware import device
-from codesign_gym.simulators.hardware.gemmini import Gemmini
-from codesign_gym.simulators.hardware.gemmini_tiling import OWN_ORDER, Ints, Work, own_tiles
+from codesign_gym.simulators.hardware.gemmini.cost import Gemmini
+from codesign_gym.simulators.hardware.gemmini.tiling import OWN_ORDER, Ints, Work, own_tiles
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, csv_table
 from codesign_gym.simulators.hardware.verification.refit import FOLDS, unseen
 

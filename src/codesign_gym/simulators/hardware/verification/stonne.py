@@ -9,14 +9,14 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from codesign_gym.errors import StorageError
-from codesign_gym.simulators.hardware import sigma as sigma_model
-from codesign_gym.simulators.hardware import stonne_magma
-from codesign_gym.simulators.hardware.maeri import Cases
-from codesign_gym.simulators.hardware.mesh import Mesh
-from codesign_gym.simulators.hardware.stonne_energy import tree_area
-from codesign_gym.simulators.hardware.stonne_networks import Hardware
-from codesign_gym.simulators.hardware.stonne_rows import row_nonzeros
-from codesign_gym.simulators.hardware.stonne_tiles import Loops
+from codesign_gym.simulators.hardware.stonne import magma as magma_model
+from codesign_gym.simulators.hardware.stonne import sigma as sigma_model
+from codesign_gym.simulators.hardware.stonne.energy import tree_area
+from codesign_gym.simulators.hardware.stonne.maeri import Cases
+from codesign_gym.simulators.hardware.stonne.mesh import Mesh
+from codesign_gym.simulators.hardware.stonne.networks import Hardware
+from codesign_gym.simulators.hardware.stonne.rows import row_nonzeros
+from codesign_gym.simulators.hardware.stonne.tiles import Loops
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, csv_table, json_table
 from codesign_gym.simulators.networks.layers import Gemm
 
@@ -157,7 +157,7 @@ def magma(folder: Path) -> Found:
     rows, streamed, length = (_int(part, name) for name in ("M", "N", "K"))
     sizes = (_int(part, name) for name in ("num_ms", "dn_bw", "rn_bw", "T_K", "T_N"))
     counts = np.concatenate([counts for counts in known if counts is not None])
-    ours = stonne_magma.products(counts, rows, streamed, length, *sizes)
+    ours = magma_model.products(counts, rows, streamed, length, *sizes)
     return [*_cycles("rows", part, ours.cycles, np.ones(len(part), dtype=bool), 2.0), *missing]
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from codesign_gym.simulators.hardware.systolic import SCALE_SIM, Systolic
-from codesign_gym.simulators.hardware.systolic_form import DATAFLOWS
+from codesign_gym.simulators.hardware.systolic.cost import SCALE_SIM, Systolic
+from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, csv_table
 from codesign_gym.simulators.networks.layers import COLUMNS, Layers, Op
 

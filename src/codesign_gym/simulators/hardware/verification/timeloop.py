@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from codesign_gym.simulators.hardware.loopnest_execution import Execution, Operands, charge
-from codesign_gym.simulators.hardware.loopnest_mapping import LOOPS, Mapping, Work
-from codesign_gym.simulators.hardware.loopnest_presets import SUM, WORD, gemmini
-from codesign_gym.simulators.hardware.loopnest_traffic import traffic
+from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, charge
+from codesign_gym.simulators.hardware.loopnest.mapping import LOOPS, Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.presets import SUM, WORD, gemmini
+from codesign_gym.simulators.hardware.loopnest.traffic import traffic
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, csv_table
 
 TABLES = ("gemmini/timeloop_sample.csv.gz", "gemmini/gemmini_rtl_cycles.csv")

@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from codesign_gym.simulators.hardware import device
-from codesign_gym.simulators.hardware.loopnest_execution import Operands, evaluate
-from codesign_gym.simulators.hardware.loopnest_machine import Machine
-from codesign_gym.simulators.hardware.loopnest_mapping import DRAM, LEVELS, LOOPS, Work
-from codesign_gym.simulators.hardware.loopnest_search import best_mapping
+from codesign_gym.simulators.hardware.loopnest.execution import Operands, evaluate
+from codesign_gym.simulators.hardware.loopnest.machine import Machine
+from codesign_gym.simulators.hardware.loopnest.mapping import DRAM, LEVELS, LOOPS, Work
+from codesign_gym.simulators.hardware.loopnest.search import best_mapping
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, csv_table
 
 #: ZigZag's machines that ship as devices, and its names of what a search minimises.

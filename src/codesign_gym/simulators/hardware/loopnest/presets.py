@@ -7,7 +7,7 @@ weights and inputs in a scratchpad.
 
 from __future__ import annotations
 
-from codesign_gym.simulators.hardware.loopnest_machine import Machine
+from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.networks.layers import Array
 
 #: Energies in 40 nm that DOSA (Hong et al., MICRO 2023; github.com/ucb-bar/dosa, energy_model.py) read off

@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.loopnest_mapping import DRAM, LEVELS, LOOPS, TENSORS
+from codesign_gym.simulators.hardware.loopnest.mapping import DRAM, LEVELS, LOOPS, TENSORS
 from codesign_gym.simulators.hardware.model import Unit
 from codesign_gym.simulators.networks.layers import Array
 

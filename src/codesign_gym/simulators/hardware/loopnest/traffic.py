@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from codesign_gym.simulators.hardware.loopnest_machine import Machine
-from codesign_gym.simulators.hardware.loopnest_mapping import (
+from codesign_gym.simulators.hardware.loopnest.machine import Machine
+from codesign_gym.simulators.hardware.loopnest.mapping import (
     DRAM,
     INDEXED_BY,
     INPUT,
@@ -81,7 +81,7 @@ class Traffic:
 def traffic(machine: Machine, work: Work, mapping: Mapping) -> Traffic:
     """Traffic of every mapping; the batches of the three broadcast to (...), the result's shape.
 
-    Nothing is checked here: see :func:`~codesign_gym.simulators.hardware.loopnest_execution.evaluate`.
+    Nothing is checked here: see :func:`~codesign_gym.simulators.hardware.loopnest.execution.evaluate`.
     """
     nest = _Nest.of(work, mapping)
     flows: dict[tuple[int, int], Flow] = {}

@@ -10,8 +10,8 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.bitfusion_search import BITWIDTHS, QUANTITIES, layer_table
-from codesign_gym.simulators.hardware.bitfusion_tiling import Convolution, FusionArray, ceil_div
+from codesign_gym.simulators.hardware.bitfusion.search import BITWIDTHS, QUANTITIES, layer_table
+from codesign_gym.simulators.hardware.bitfusion.tiling import Convolution, FusionArray, ceil_div
 from codesign_gym.simulators.hardware.model import Costs, weight_bytes
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
@@ -25,8 +25,8 @@ class BitFusion(FusionArray):
     """Latency and energy at the best tiling of every layer.
 
     Sharma et al., "Bit Fusion: Bit-Level Dynamically Composable Architecture for Accelerating Deep
-    Neural Networks", ISCA 2018. ``bitfusion_tiling`` gives the cost of a tiling exactly as the public
-    simulator does; ``bitfusion_search`` chooses the tiling.
+    Neural Networks", ISCA 2018. ``tiling`` gives the cost of a tiling exactly as the public
+    simulator does; ``search`` chooses the tiling.
 
     Bitwidths are 2 to 8: 5 to 7 bits compute like 8 and 3 like 4, while traffic is of the true bits.
     A fully connected row is a 1x1 convolution. A grouped convolution runs as dense ones over as many

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.errors import UnsupportedNetwork
-from codesign_gym.simulators.hardware.bitfusion_tiling import (
+from codesign_gym.simulators.hardware.bitfusion.tiling import (
     ACTIVATION_LOOPS,
     LOOPS,
     NARROWEST_BITS,

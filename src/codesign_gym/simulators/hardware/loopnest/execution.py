@@ -1,6 +1,6 @@
 """Cycles and energy of a mapping on a machine, and whether its tiles fit.
 
-From the words that a mapping moves (``loopnest_traffic``), at W bits a word:
+From the words that a mapping moves (``traffic``), at W bits a word:
 
 * cycles = max over the multipliers and the levels of (iterations in time; W * (reads + writes) of one
   instance / its bits per cycle): levels are double-buffered and work beside each other;
@@ -29,8 +29,8 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.loopnest_machine import Machine
-from codesign_gym.simulators.hardware.loopnest_mapping import (
+from codesign_gym.simulators.hardware.loopnest.machine import Machine
+from codesign_gym.simulators.hardware.loopnest.mapping import (
     DRAM,
     LEVELS,
     LOOPS,
@@ -40,7 +40,7 @@ from codesign_gym.simulators.hardware.loopnest_mapping import (
     Work,
     check_cover,
 )
-from codesign_gym.simulators.hardware.loopnest_traffic import Traffic, traffic
+from codesign_gym.simulators.hardware.loopnest.traffic import Traffic, traffic
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array
 

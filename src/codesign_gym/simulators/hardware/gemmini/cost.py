@@ -14,7 +14,7 @@ have queues of their own, and two tiles are in flight, each in one half of the m
   stores ``store_cycles`` for each row of D elements; each line that the L2 cache lacks
   ``l2_miss_cycles`` and each that the last level of cache lacks ``llc_miss_cycles`` on top. A missing
   line that is stored counts twice: it is fetched and written back. Tiles are loaded anew each time, and
-  ``gemmini_caches`` finds what the caches still hold. The measurement was a second run: a layer that
+  ``caches`` finds what the caches still hold. The measurement was a second run: a layer that
   fits a cache as a whole finds its tensors there.
 * Together: ``|(computation, memory)| + memory of one tile``, the first load and the last store.
 
@@ -36,8 +36,8 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codesign_gym.simulators.hardware.gemmini_caches import LINE_BYTES, missing_lines
-from codesign_gym.simulators.hardware.gemmini_tiling import (
+from codesign_gym.simulators.hardware.gemmini.caches import LINE_BYTES, missing_lines
+from codesign_gym.simulators.hardware.gemmini.tiling import (
     BATCH,
     COLUMNS,
     INPUTS,

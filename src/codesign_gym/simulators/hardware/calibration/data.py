@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig, CodesignError, UnknownName
-from codesign_gym.simulators.hardware.calibration_sheet import BITS, UNITS, Sheet, bitwidths, read_sheet, values
+from codesign_gym.simulators.hardware.calibration.sheet import BITS, UNITS, Sheet, bitwidths, read_sheet, values
 from codesign_gym.simulators.networks import load
 from codesign_gym.simulators.networks.layers import COLUMNS, Layers, Network, Op, network
 

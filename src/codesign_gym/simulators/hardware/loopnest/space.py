@@ -17,8 +17,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.simulators.hardware.loopnest_machine import Machine
-from codesign_gym.simulators.hardware.loopnest_mapping import DRAM, LEVELS, LOOPS, Mapping
+from codesign_gym.simulators.hardware.loopnest.machine import Machine
+from codesign_gym.simulators.hardware.loopnest.mapping import DRAM, LEVELS, LOOPS, Mapping
 
 Ints = NDArray[np.int64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.simulators.hardware.gemmini_tiling import (
+from codesign_gym.simulators.hardware.gemmini.tiling import (
     BATCH,
     COLUMNS,
     INPUTS,

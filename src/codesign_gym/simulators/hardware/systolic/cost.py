@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
-from codesign_gym.simulators.hardware.systolic_form import DATAFLOWS, Folds, Product, fold, lower, position_in, select
+from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS, Folds, Product, fold, lower, position_in, select
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 #: How words are counted, by name in files: see :class:`Systolic`.
@@ -24,7 +24,7 @@ class Systolic:
 
     Samajdar et al., "A Systematic Methodology for Characterizing Scalability of DNN Accelerators using
     SCALE-Sim", ISPASS 2020, and SCALE-Sim v3 (github.com/scalesim-project/SCALE-Sim), whose cycles,
-    utilisations and SRAM words this closed form gives exactly; ``systolic_form`` has the equations.
+    utilisations and SRAM words this closed form gives exactly; ``form`` has the equations.
     A grouped or depthwise convolution is a product per group, one after another; a MATMUL row a product
     per head and image, whose second operand is an activation.
 
@@ -79,7 +79,7 @@ class Systolic:
         """The same of rows lowered beforehand, for a network that is costed again and again.
 
         Args:
-            product: columns of shape (..., layers), from :func:`~codesign_gym.simulators.hardware.systolic_form.lower`.
+            product: columns of shape (..., layers), from :func:`~codesign_gym.simulators.hardware.systolic.form.lower`.
             bits: shape (..., layers, 2), of the same floating-point type.
             rounding: as in :meth:`cost`.
         """

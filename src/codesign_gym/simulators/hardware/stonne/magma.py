@@ -1,6 +1,6 @@
 """MAGMA: a sparse matrix times a dense one, row by row, in tiles of fixed size.
 
-STONNE's configuration MAGMA_SPARSE_DENSE (github.com/stonne-simulator/stonne; see ``stonne_networks``). The
+STONNE's configuration MAGMA_SPARSE_DENSE (github.com/stonne-simulator/stonne; see ``networks``). The
 non-zeros of one row of the weights are cut into F folds of T_K, and T_N columns of the activations are worked
 on at a time, each by a virtual neuron of T_K multipliers with an accumulator. Weights are multicast to the
 T_N neurons; every neuron gets activations of its own, so a port sends a word for each multiplier in use. With
@@ -24,8 +24,8 @@ from pydantic import Field
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
-from codesign_gym.simulators.hardware.stonne_networks import Fabric, Hardware, Ints, busiest, leave_tree, pass_cycles
-from codesign_gym.simulators.hardware.stonne_rows import cost_columns
+from codesign_gym.simulators.hardware.stonne.networks import Fabric, Hardware, Ints, busiest, leave_tree, pass_cycles
+from codesign_gym.simulators.hardware.stonne.rows import cost_columns
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 

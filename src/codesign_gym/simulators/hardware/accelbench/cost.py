@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 from array_api_compat import array_namespace, device
 from pydantic import Field
 
-from codesign_gym.simulators.hardware.accelbench_synthesis import (
+from codesign_gym.simulators.hardware.accelbench.synthesis import (
     BUFFERS,
     FIFOS_PER_MAC,
     MEMORIES,
@@ -45,7 +45,7 @@ class _Loads(NamedTuple):
 
 @dataclass(frozen=True)
 class AccelBench:
-    """Latency, energy and area of a design of the template; ``accelbench_synthesis`` has its tables.
+    """Latency, energy and area of a design of the template; ``synthesis`` has its tables.
 
     A processing element per (``pib`` images x ``pix`` x ``piy`` pixels), a lane per (``pof`` filters x ``kernel`` x
     ``kernel`` window positions), ``pif`` MACs in a lane (synthesised with 1 and 16; interpolated between). With T and P

@@ -24,8 +24,8 @@ from array_api_compat import array_namespace
 from pydantic import Field
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware import stonne_energy
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
+from codesign_gym.simulators.hardware.stonne import energy as event_energy
 from codesign_gym.simulators.networks.layers import Array, Gemm, Layers
 
 
@@ -70,9 +70,9 @@ class Mesh:
             for c, column_tiles in _tiles(gemm.n, tile_columns):
                 cycles = cycles + row_tiles * column_tiles * self._tile_cycles(r, c, gemm.k)
         events = self.events(gemm, tile_rows, tile_columns)
-        static = stonne_energy.static_per_cycle(self.switches, self.rows * self.columns, self.rows * self.columns)
+        static = event_energy.static_per_cycle(self.switches, self.rows * self.columns, self.rows * self.columns)
         cycles = gemm.count * cycles
-        energy = sum(stonne_energy.dynamic(events).values()) * gemm.count + real(cycles) * sum(static.values())
+        energy = sum(event_energy.dynamic(events).values()) * gemm.count + real(cycles) * sum(static.values())
         reads = gemm.count * (events["buffer_accesses"] - gemm.m * gemm.n)
         return {
             "cycles": cycles,
@@ -84,12 +84,12 @@ class Mesh:
     @property
     def areas(self) -> dict[str, Array]:
         """Area per component in the simulator's unit, without the write bus, which it sizes for another fabric."""
-        return stonne_energy.mesh_area(self.rows, self.columns, self.words_per_cycle, self._port_width)
+        return event_energy.mesh_area(self.rows, self.columns, self.words_per_cycle, self._port_width)
 
     @property
     def switches(self) -> Array:
         """Switches of the ports' distribution trees."""
-        return stonne_energy.tree_switches(self.words_per_cycle, self._port_width)
+        return event_energy.tree_switches(self.words_per_cycle, self._port_width)
 
     @property
     def _port_width(self) -> Array:
@@ -107,7 +107,7 @@ class Mesh:
         return xp.where(width == 1, own, k * words + r + c + 5 - words)
 
     def events(self, gemm: Gemm, tile_rows: Array, tile_columns: Array) -> dict[str, Array]:
-        """Counts of the events of :data:`stonne_energy.EVENTS` in one product of each row."""
+        """Counts of the events of :data:`event_energy.EVENTS` in one product of each row."""
         xp = array_namespace(gemm.k)
         outputs, macs = gemm.m * gemm.n, gemm.m * gemm.n * gemm.k
         row_tiles, column_tiles = -(-gemm.m // tile_rows), -(-gemm.n // tile_columns)

@@ -32,8 +32,8 @@ from scipy.stats import t as student
 from scipy.stats.qmc import LatinHypercube
 
 from codesign_gym.errors import BadConfig, UnknownName
-from codesign_gym.simulators.hardware.calibration import ErrorBar
-from codesign_gym.simulators.hardware.calibration_data import Measurements
+from codesign_gym.simulators.hardware.calibration.data import Measurements
+from codesign_gym.simulators.hardware.calibration.record import ErrorBar
 from codesign_gym.simulators.hardware.model import CostModel
 from codesign_gym.simulators.networks.layers import Op
 

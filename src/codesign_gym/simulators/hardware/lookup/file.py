@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig, UnknownName
-from codesign_gym.simulators.hardware.calibration_data import SHAPE, layers_of, operators
-from codesign_gym.simulators.hardware.calibration_sheet import BITS, UNITS, Sheet, bitwidths, read_sheet, values
-from codesign_gym.simulators.hardware.lookup import Table, TableFile, ValueColumn
+from codesign_gym.simulators.hardware.calibration.data import SHAPE, layers_of, operators
+from codesign_gym.simulators.hardware.calibration.sheet import BITS, UNITS, Sheet, bitwidths, read_sheet, values
+from codesign_gym.simulators.hardware.lookup.cost import Table, TableFile, ValueColumn
 
 #: What an entry may be known by.
 KEYS = (*SHAPE, "batch", "operator", *BITS)

@@ -27,7 +27,7 @@ from pydantic import Field
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.model import Unit
-from codesign_gym.simulators.hardware.stonne_energy import tree_area
+from codesign_gym.simulators.hardware.stonne.energy import tree_area
 
 Ints = NDArray[np.int64]
 

@@ -1,8 +1,8 @@
 """Layers on a machine with a memory hierarchy, each at the best mapping found for it or at a given one.
 
-In the manner of Timeloop (Parashar et al., ISPASS 2019): ``loopnest_mapping`` holds loop nests and their
-mappings, ``loopnest_machine`` the machine, ``loopnest_traffic`` counts the words that a mapping moves,
-``loopnest_execution`` turns them into cycles and energy, and ``loopnest_search`` looks for the mapping.
+In the manner of Timeloop (Parashar et al., ISPASS 2019): ``mapping`` holds loop nests and their
+mappings, ``machine`` the machine, ``traffic`` counts the words that a mapping moves,
+``execution`` turns them into cycles and energy, and ``search`` looks for the mapping.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.loopnest_execution import Operands, evaluate
-from codesign_gym.simulators.hardware.loopnest_machine import Machine
-from codesign_gym.simulators.hardware.loopnest_mapping import LEVELS, Mapping, Work
-from codesign_gym.simulators.hardware.loopnest_search import BITWIDTHS, QUANTITIES, layer_table
+from codesign_gym.simulators.hardware.loopnest.execution import Operands, evaluate
+from codesign_gym.simulators.hardware.loopnest.machine import Machine
+from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.search import BITWIDTHS, QUANTITIES, layer_table
 from codesign_gym.simulators.hardware.model import Costs, real, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op

@@ -1,8 +1,8 @@
 """MAERI: virtual neurons of any size on one row of multipliers, under a distribution and a reduction tree.
 
 Kwon, Samajdar, Krishna, "MAERI: Enabling Flexible Dataflow Mapping over DNN Accelerators via Reconfigurable
-Interconnects", ASPLOS 2018, as the STONNE simulator runs it (see ``stonne_networks``). Loops run, from the
-outermost in, N, G, K | X', Y' | C, R, S, each in steps of its tile (``stonne_tiles``). For every step of N,
+Interconnects", ASPLOS 2018, as the STONNE simulator runs it (see ``networks``). Loops run, from the
+outermost in, N, G, K | X', Y' | C, R, S, each in steps of its tile (``tiles``). For every step of N,
 G and K the weights of all F folds (steps of C, R and S) are sent, then the inputs of every position.
 Weights and inputs are multicast: a word that several multipliers behind a read port want is sent once. If
 T_Y' = 1, T_S > 1, the stride is 1 and T_S divides S, neighbouring multipliers pass inputs on, and only the
@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware import stonne_energy
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
-from codesign_gym.simulators.hardware.stonne_networks import (
+from codesign_gym.simulators.hardware.stonne import energy as event_energy
+from codesign_gym.simulators.hardware.stonne.networks import (
     PIPELINE_CYCLES,
     Fabric,
     Hardware,
@@ -44,8 +44,8 @@ from codesign_gym.simulators.hardware.stonne_networks import (
     leave_tree,
     pass_cycles,
 )
-from codesign_gym.simulators.hardware.stonne_ports import Places, Sent, places
-from codesign_gym.simulators.hardware.stonne_tiles import Ints, Loops, candidates, check, loops
+from codesign_gym.simulators.hardware.stonne.ports import Places, Sent, places
+from codesign_gym.simulators.hardware.stonne.tiles import Ints, Loops, candidates, check, loops
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 #: Multipliers looked at at a time; some 15 columns of as many numbers are alive.
@@ -212,10 +212,10 @@ class Cases:
             "bus_links": 2 * passes.neurons * tiles.neurons * np.where(self.returns, passes.neuron, 1),
         }
         hardware = self.hardware
-        switches = stonne_energy.tree_switches(hardware.read_ports, hardware.port_width)
+        switches = event_energy.tree_switches(hardware.read_ports, hardware.port_width)
         adders = (hardware.multipliers - 1) * (1 + self.accumulates)
-        static = stonne_energy.static_per_cycle(switches, hardware.multipliers, adders)
-        dynamic = stonne_energy.dynamic(events)
+        static = event_energy.static_per_cycle(switches, hardware.multipliers, adders)
+        dynamic = event_energy.dynamic(events)
         energy = np.asarray(sum(dynamic.values()) + cycles * sum(static.values()), dtype=np.float64)
         return Run(cycles, made, reads, writes, energy)
 

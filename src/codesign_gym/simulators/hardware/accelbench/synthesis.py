@@ -101,7 +101,8 @@ MEMORIES = (
 _MEGABYTES = (1, *range(2, 25, 2))
 
 #: The template's knobs and their values; all but ``batch``, which is a column of the layer table, are fields of
-#: :class:`~codesign_gym.simulators.hardware.accelbench.AccelBench`. (The 13 numbers of the published embedding write
+#: :class:`~codesign_gym.simulators.hardware.accelbench.cost.AccelBench`.
+#: (The 13 numbers of the published embedding write
 #: ``kernel`` twice and the memory as a type and a configuration, and hold the mask buffer, which is derived.)
 KNOBS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {

@@ -1,7 +1,7 @@
 """SIGMA: sparse matrix products whose non-zeros are packed into virtual neurons of any length.
 
 Qin et al., "SIGMA: A Sparse and Irregular GEMM Accelerator with Flexible Interconnects for DNN Training",
-HPCA 2020, as the STONNE simulator runs it (see ``stonne_networks``): the weights (filters x products) are
+HPCA 2020, as the STONNE simulator runs it (see ``networks``): the weights (filters x products) are
 stationary and the activations are streamed, one column after the other.
 
 Whole rows are packed, greedily and in order, into the multipliers; a row longer than all of them is folded
@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
-from codesign_gym.simulators.hardware.stonne_networks import Fabric, Hardware, Ints, busiest, leave_tree, pass_cycles
-from codesign_gym.simulators.hardware.stonne_rows import cost_columns
+from codesign_gym.simulators.hardware.stonne.networks import Fabric, Hardware, Ints, busiest, leave_tree, pass_cycles
+from codesign_gym.simulators.hardware.stonne.rows import cost_columns
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.simulators.hardware.stonne_networks import Hardware
-from codesign_gym.simulators.hardware.stonne_tiles import Ints, Loops
+from codesign_gym.simulators.hardware.stonne.networks import Hardware
+from codesign_gym.simulators.hardware.stonne.tiles import Ints, Loops
 
 
 class Sent(NamedTuple):

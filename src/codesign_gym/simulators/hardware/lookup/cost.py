@@ -63,7 +63,7 @@ class TableFile(Record):
 
     def read(self, folder: Path) -> Table:
         """The table, from a path relative to ``folder``; raises as :func:`~.lookup_file.read_table`."""
-        from codesign_gym.simulators.hardware.lookup_file import read_table
+        from codesign_gym.simulators.hardware.lookup.file import read_table
 
         return read_table(folder / Path(self.file).expanduser(), self)
 

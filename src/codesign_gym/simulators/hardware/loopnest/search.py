@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.errors import UnknownName, UnsupportedNetwork
-from codesign_gym.simulators.hardware.loopnest_execution import Execution, Operands, charge, fits
-from codesign_gym.simulators.hardware.loopnest_machine import Machine
-from codesign_gym.simulators.hardware.loopnest_mapping import LEVELS, LOOPS, Mapping, Work
-from codesign_gym.simulators.hardware.loopnest_space import Genomes, Space
-from codesign_gym.simulators.hardware.loopnest_traffic import traffic
+from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, charge, fits
+from codesign_gym.simulators.hardware.loopnest.machine import Machine
+from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, LOOPS, Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.space import Genomes, Space
+from codesign_gym.simulators.hardware.loopnest.traffic import traffic
 
 Floats = NDArray[np.float64]
 

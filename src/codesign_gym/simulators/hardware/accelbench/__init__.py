@@ -1,0 +1,1 @@
+"""CODEBench's accelerator template, with the synthesis results it rests on."""

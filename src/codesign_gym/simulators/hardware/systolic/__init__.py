@@ -1,0 +1,1 @@
+"""Systolic arrays in closed form, as SCALE-Sim counts."""
