@@ -66,6 +66,8 @@ class Catalog:
             return _as_path(attribute(plugged_in[name]))
         if ":" in name:
             return _as_path(attribute(name))
+        if Path(name).is_file():
+            raise BadConfig(f"{self.kind} file {name!r}: accepted: a file that ends in {', '.join(self.suffixes)}")
         raise UnknownName(self.kind, name, self.names())
 
 

@@ -10,8 +10,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codesign_gym.errors import BadConfig, suggestion
 
+
 #: PyYAML's safe loader, in C where PyYAML was built with it: seven times as fast.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """... that refuses a key given twice, of which YAML readers silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1 and key != "<<":
+                raise yaml.constructor.ConstructorError(None, None, f"field {key!r} is given twice", node.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 class Record(BaseModel):
@@ -30,7 +40,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         BadConfig: if the file is absent, is not YAML, or is not a mapping.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise BadConfig(f"{path}: cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -76,7 +86,8 @@ def describe(error: ValidationError, fields: tuple[str, ...] = ()) -> str:
             return f"field {field!r} is missing{more}"
         case _:
             message = first["msg"].removeprefix("Value error, ")
-            return f"field {field!r} is {first['input']!r}: {message}{more}"
+            value = "" if isinstance(first["input"], dict) else f" is {first['input']!r}"
+            return f"field {field!r}{value}: {message}{more}" if first["loc"] else f"{message}{more}"
 
 
 def _one_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codesign_gym.simulators.hardware.calibration_data import read_measurements
+from codesign_gym.simulators.hardware.calibration.data import read_measurements
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "calibrate-this-cpu.py"
 

@@ -46,9 +46,18 @@ class NotNumbers:
     def cost(self, layers, bits):
         column = np.full(bits.shape[:-1], np.nan)
         return Costs(latency_s=column, size_bytes=column)
+
+
+@dataclass(frozen=True)
+class Raising:
+    def cost(self, layers, bits):
+        raise TypeError("wrong")
 """
 USER_DEVICES = {
     "nan.yaml": "title: t\nmodel: user_module:NotNumbers\nbatch: 1\nsources: {}\nparameters: {}\n",
+    "raises.yaml": "title: t\nmodel: user_module:Raising\nbatch: 1\nsources: {}\nparameters: {}\n",
+    "twice.yaml": "title: t\nmodel: haq-cloud\nbatch: 1\nbatch: 2\nsources: {}\nparameters: {}\n",
+    "upside_down.yaml": "title: t\nmodel: haq-cloud\nbatch: 1\nmin_bits: 9\nsources: {}\nparameters: {}\n",
     "torn.yaml": "title: [t",
     "list.yaml": "- 1\n",
     "batch.yaml": "title: t\nmodel: haq-cloud\nbatch: 0\nsources: {}\nparameters: {}\n",
@@ -103,11 +112,19 @@ BAD: dict[str, tuple[str, ...]] = {
     TRAIN + " --option bits=[8,4]": ("bits is [8, 4]", "lowest and highest"),
     TRAIN + " --option enforcement=prise": ("unknown enforcement 'prise'", "did you mean 'price'"),
     TRAIN + " --option pinned=some": ("unknown pinned 'some'", "ends"),
-    TRAIN + " --budget latency=0.001": ("no design keeps latency_s within", "the least that any design needs is"),
+    TRAIN + " --budget latency=0.9": ("one budget for each cost",),
+    TRAIN + " --option enforcement=price+none": ("enforcement is 'price+none'", "'none' alone"),
+    TRAIN + " --seed 4294967296": ("seed is 4294967296; accepted: 0 to 4294967295",),
+    TRAIN + " --device user_module.py": ("device file 'user_module.py'", "ends in .yaml"),
+    TRAIN + " --device twice.yaml": ("twice.yaml", "field 'batch' is given twice"),
+    TRAIN + " --device upside_down.yaml": ("upside_down.yaml: min_bits 9 is above max_bits 8",),
+    TRAIN + " --device raises.yaml": ("its model Raising failed: TypeError", "wrong"),
+    "cost mobilenetv2 --input-shape 3,96,96": ("'mobilenetv2' is a table of shapes",),
+    TRAIN.replace("0.6", "0.001"): ("no design keeps latency_s within", "the least that any design needs is"),
     TRAIN + " --budget lateny=0.5": ("unknown cost 'lateny'", "did you mean 'latency'"),
-    TRAIN + " --budget latency=-1": ("budget latency='-1'", "positive"),
-    TRAIN + " --budget latency=3kg": ("budget latency='3kg'", "ms"),
-    TRAIN + " --budget latency=nan": ("budget latency='nan'", "positive"),
+    TRAIN.replace("0.6", "-1"): ("budget latency='-1'", "positive"),
+    TRAIN.replace("0.6", "3kg"): ("budget latency='3kg'", "ms"),
+    TRAIN.replace("0.6", "nan"): ("budget latency='nan'", "positive"),
     TRAIN + " --budget energy=0.5": ("budget 'energy'", "no source"),
     TRAIN + " --floor 1": ("give a budget or a floor",),
     TRAIN + " --agent agent.yaml": ("SAC cannot take 'discrete' actions", "accepted: box"),
@@ -127,11 +144,11 @@ BAD: dict[str, tuple[str, ...]] = {
     TRAIN + " --run user_module.py": ("user_module.py",),
     TRAIN + " --run user_module.py/run": ("user_module.py/run", "Not a directory"),
     TRAIN + " --run .": ("is not empty and holds no run",),
-    "train --resume absent": ("absent is not a finished run folder",),
+    "train --resume absent": ("absent is not a run folder",),
     "train --resume absent --seed 4": ("--seed beside --resume",),
     "evaluate": ("Missing argument",),
-    "evaluate absent": ("absent is not a finished run folder",),
-    "compare absent": ("absent is not a finished run folder",),
+    "evaluate absent": ("absent is not a run folder",),
+    "compare absent": ("absent is not a run folder",),
     "cost mobilenetv3": ("unknown network 'mobilenetv3'", "did you mean"),
     "cost mobilenetv2 --bits 99": ("'bits' is 99", "2 to 8"),
     "cost mobilenetv2 --bits four": ("bits 'four'", "whole numbers"),

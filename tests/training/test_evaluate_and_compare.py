@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,34 @@ def test_a_damaged_policy_is_named(damage: bytes, tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_result(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="is not a finished run folder"):
+    with pytest.raises(StorageError, match="is not a run folder"):
         evaluate(RunFolder(tmp_path), {})
-    with pytest.raises(StorageError, match="is not a finished run folder"):
+    with pytest.raises(StorageError, match="is not a run folder"):
         compare([tmp_path], tmp_path / "out")
+
+
+def test_a_result_that_is_something_else(tmp_path: Path) -> None:
+    folder = finished(tmp_path, "random", 20)
+    (tmp_path / "result.json").write_text('{"design": {}}')
+    with pytest.raises(StorageError, match=r"result\.json is not a run's result: it lacks metrics, score"):
+        evaluate(folder, {})
+    (tmp_path / "result.json").unlink()
+    with pytest.raises(StorageError, match=r"not a finished run folder: no result\.json; go on with: .* --resume"):
+        compare([tmp_path], tmp_path / "out")
+
+
+def test_a_policy_that_is_lost_is_missed(tmp_path: Path) -> None:
+    folder = finished(tmp_path, "a2c", 20)
+    (tmp_path / "policy.safetensors").unlink()
+    with pytest.raises(StorageError, match=r"has lost its policy\.safetensors"):
+        evaluate(folder, {"device": "bitfusion"})
+
+
+def test_one_run_counts_once(runs: Path, tmp_path: Path) -> None:
+    assert compare([runs / "random", runs / "random"], tmp_path / "out")[0]["runs"] == 1
+    shutil.copytree(runs / "random", tmp_path / "copy")
+    with pytest.raises(BadConfig, match="are the same run, seed"):
+        compare([runs / "random", tmp_path / "copy"], tmp_path / "out")
 
 
 def test_a_row_an_agent_and_pictures(runs: Path, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ import yaml
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware import device as devices
-from codesign_gym.simulators.hardware.calibration.record import Agreement, Calibration, covered
 from codesign_gym.simulators.hardware.calibration.data import Measurements, read_measurements
 from codesign_gym.simulators.hardware.calibration.fit import (
     Fitted,
@@ -25,6 +24,7 @@ from codesign_gym.simulators.hardware.calibration.fit import (
     problem,
     real_constants,
 )
+from codesign_gym.simulators.hardware.calibration.record import Agreement, Calibration, covered
 from codesign_gym.simulators.hardware.device import Device, DeviceFile
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, check
 from codesign_gym.storage import replacing

@@ -388,7 +388,10 @@ def _options(
         if value is not None
     }
     if budget:
-        options["budget"] = dict(_pair("budget", item) for item in budget)
+        pairs = [_pair("budget", item) for item in budget]
+        if len(dict(pairs)) < len(pairs):
+            raise BadConfig(f"--budget {' '.join(budget)!r}: accepted: one budget for each cost")
+        options["budget"] = dict(pairs)
     for item in option or []:
         name, value = _pair("option", item)
         try:
@@ -416,6 +419,9 @@ def _print_result(title: str, result: dict[str, Any]) -> None:
             f"(95 % interval {claims['test_change_low_points']:+.2f} to {claims['test_change_high_points']:+.2f})",
             highlight=False,
         )
+        floor = result["constraints"].get("accuracy")
+        if floor is not None and 100 * (result["reference"]["accuracy"] - floor) < -claims["test_change_low_points"]:
+            console.print("the floor was met on search images; on test images the loss may exceed it", style="yellow")
     chosen = " ".join(f"{value:g}" if not isinstance(value, str) else value for value in result["design"].values())
     console.print(f"design: {chosen}", highlight=False)
 

@@ -30,6 +30,7 @@ def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         StorageError: if a folder holds no finished run.
         BadConfig: if the runs are of different problems.
     """
+    paths = list({path.resolve(): path for path in paths}.values())  # a folder named twice is one run
     folders = [RunFolder(path) for path in paths]
     configs, results = [folder.config() for folder in folders], [folder.result() for folder in folders]
     for path, config, result in zip(paths, configs, results, strict=True):
@@ -40,6 +41,11 @@ def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
                     f"{path} is a run of another problem than {paths[0]}: {name} {this[name]} there, {value} here; "
                     "compare runs of one problem"
                 )
+    for i, config in enumerate(configs):
+        if config in configs[:i]:
+            raise BadConfig(
+                f"{paths[i]} and {paths[configs.index(config)]} are the same run, seed {config.seed}; compare each once"
+            )
     agents = list(dict.fromkeys(config.agent for config in configs))
     rows = []
     curves: dict[str, pd.DataFrame] = {}

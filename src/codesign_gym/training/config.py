@@ -16,6 +16,10 @@ from codesign_gym.records import Record
 DEFAULT_ENVIRONMENT = "codesign/MixedPrecision-v0"
 
 
+#: What NumPy's and torch's generators both take.
+LARGEST_SEED = 2**32 - 1
+
+
 class RunConfig(Record):
     """What ``config.json`` of a run folder holds.
 
@@ -56,6 +60,8 @@ def configure(
     for name, value, least in (("evaluations", evaluations, 1), ("proposals", proposals, 1), ("seed", seed, 0)):
         if value < least:
             raise BadConfig(f"{name} is {value}; accepted: {least} or more")
+    if seed > LARGEST_SEED:
+        raise BadConfig(f"seed is {seed}; accepted: 0 to {LARGEST_SEED}")
     content = interface.read(agent)
     accepted = options_of(env)
     suggested = {name: value for name, value in content.environment.items() if accepted is None or name in accepted}

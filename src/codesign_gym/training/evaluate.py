@@ -11,9 +11,9 @@ from codesign_gym.agents.sb3.agent import Sb3Agent
 from codesign_gym.envs.core.enforcement import project
 from codesign_gym.envs.core.problem import feasible, score
 from codesign_gym.envs.core.space import Designs, DesignSpace
-from codesign_gym.errors import BadConfig
+from codesign_gym.errors import BadConfig, StorageError
 from codesign_gym.training.config import agent_of
-from codesign_gym.training.folder import RunFolder
+from codesign_gym.training.folder import POLICY, RunFolder
 from codesign_gym.training.train import choices, core_of, reference
 
 
@@ -32,7 +32,7 @@ def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
         Metrics, claims, reference, constraints and design, as in ``result.json``, and ``source``.
 
     Raises:
-        StorageError: if the folder holds no finished run.
+        StorageError: if the folder holds no finished run, or a learner's without its policy.
         BadConfig: if the policy or the design does not fit the changed environment.
     """
     config, result = folder.config(), folder.result()
@@ -40,7 +40,9 @@ def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
     problem = core.problem
     agent = agent_of(config)
     saved = folder.policy()
-    if changes and isinstance(agent, Sb3Agent) and saved is not None:
+    if changes and isinstance(agent, Sb3Agent):
+        if saved is None:
+            raise StorageError(f"{folder.path} has lost its {POLICY}, which would act elsewhere; train it again")
         source = "policy"
         design = agent.designs(replace(core, enforcement=replace(core.enforcement, project=True)), *saved)
     else:

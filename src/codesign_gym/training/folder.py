@@ -28,6 +28,9 @@ from codesign_gym.training.config import RunConfig, difference
 
 POLICY = "policy.safetensors"
 LOCK = ".lock"
+
+#: What every result has.
+RESULT = ("metrics", "score", "reference", "constraints", "design", "claims", "ledger")
 VERSIONED = ("codesign-gym", "gymnasium", "stable-baselines3", "sb3-contrib", "torch", "numpy")
 
 
@@ -119,11 +122,12 @@ class RunFolder:
         return parse(RunConfig, content["run"], str(self.path / "config.json"))
 
     def result(self) -> dict[str, Any]:
-        """The finished run's result; raises :class:`StorageError` if there is none."""
+        """The finished run's result; raises :class:`StorageError` if there is none, or if it is something else."""
         content = self._json("result.json")
-        if not isinstance(content, dict):
-            raise StorageError(f"{self.path / 'result.json'} is not a run's result")
-        return content
+        missing = [part for part in RESULT if not isinstance(content, dict) or part not in content]
+        if missing:
+            raise StorageError(f"{self.path / 'result.json'} is not a run's result: it lacks {', '.join(missing)}")
+        return dict(content)
 
     def append(self, start: int, columns: tuple[str, ...], values: Values, designs: Designs, seconds: float) -> None:
         """Add a row per design, at once and durably.
@@ -195,7 +199,10 @@ class RunFolder:
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except OSError as error:
-            raise StorageError(f"{self.path} is not a finished run folder: no {name}") from error
+            if name != "config.json" and (self.path / "config.json").is_file():
+                way_on = f"go on with: codesign-gym train --resume {self.path}"
+                raise StorageError(f"{self.path} is not a finished run folder: no {name}; {way_on}") from error
+            raise StorageError(f"{self.path} is not a run folder: no {name}") from error
         except ValueError as error:
             raise StorageError(f"{self.path / name} is damaged: {' '.join(str(error).split())}") from error
 

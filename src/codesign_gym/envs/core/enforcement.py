@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from codesign_gym.envs.core.separable import Separable, Table
 from codesign_gym.envs.core.space import Designs
-from codesign_gym.errors import UnknownName
+from codesign_gym.errors import BadConfig, UnknownName
 
 TOLERANCE = 1e-9  # relative; sums of tables are exact to about 1e-15 per layer
 
@@ -68,11 +68,14 @@ def enforcement(name: str) -> Enforcement:
 
     Raises:
         UnknownName: with the nearest name.
+        BadConfig: for ``none`` beside others.
     """
     parts = set(name.split("+"))
     known = ("mask", "project", "price", "none")
     for part in sorted(parts - set(known)):
         raise UnknownName("enforcement", part, known)
+    if "none" in parts and len(parts) > 1:
+        raise BadConfig(f"enforcement is {name!r}; accepted: 'none' alone, or others joined by '+'")
     return Enforcement("mask" in parts, "project" in parts, Price() if "price" in parts else None)
 
 

@@ -53,17 +53,25 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def fit(module: nn.Module, data: Split, training: Training, name: str) -> None:
+def fit(
+    module: nn.Module,
+    data: Split,
+    training: Training,
+    name: str,
+    criterion: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+) -> None:
     """Train ``module`` in place and leave it in evaluation mode.
 
     The learning rate rises over the first steps and falls along a cosine to zero (Smith and Topin
     2017). Equal arguments on one machine give equal weights.
 
     Args:
-        module: takes images (batch, channels, height, width), returns logits (batch, classes).
+        module: takes images (batch, channels, height, width), returns logits (batch, classes) or what else
+            ``criterion`` takes.
         data: the training split.
         training: the recipe; its seed orders the images.
         name: the network's name, for the progress bar and errors.
+        criterion: the loss of what ``module`` returns and labels (batch,).
 
     Raises:
         BadConfig: if the loss stops being a finite number.
@@ -78,7 +86,7 @@ def fit(module: nn.Module, data: Split, training: Training, name: str) -> None:
         module.train()
         for chosen in shown(batches(len(data), size, steps, generator), steps, f"training {name}"):
             optimizer.zero_grad(set_to_none=True)
-            loss = cross_entropy(module(images[chosen]), labels[chosen])
+            loss = criterion(module(images[chosen]), labels[chosen])
             if not torch.isfinite(loss):
                 raise BadConfig(
                     f"network {name!r}: training diverged (loss {loss.item()}); lower training.learning_rate, "

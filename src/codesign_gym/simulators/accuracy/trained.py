@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,8 @@ def load(name: str, data: str | Splits | None = None) -> TrainedNetwork:
             builds one.
         data: the images, or ``"package.module:loaders"``, a function without arguments that
             returns what :meth:`Splits.of` accepts, or a folder of pictures with a folder a class, read at
-            3x224 or as ``"folder@1x28"`` says; by default what the network's file names.
+            the network's ``input_shape`` (else 3x224) or as ``"folder@1x28"`` says; by default what the
+            network's file names.
 
     Raises:
         UnknownName: with the nearest id.
@@ -84,7 +85,8 @@ def load(name: str, data: str | Splits | None = None) -> TrainedNetwork:
                 "accepted: a network file with the field 'module', or 'package.module:build'"
             )
         found = attribute(content.module)
-    splits = _splits(name, data if data is not None or content is None else content.data)
+    shape = (content.input_shape if content else None) or getattr(found, "input_shape", None)
+    splits = _splits(name, data if data is not None or content is None else content.data, shape)
     if content is not None and content.input_shape not in (None, splits.input_shape):
         raise BadConfig(f"network {name!r}: input_shape is {content.input_shape}; its images are {splits.input_shape}")
     training = content.training if content else None
@@ -96,30 +98,31 @@ def load(name: str, data: str | Splits | None = None) -> TrainedNetwork:
         accuracy = _train_or_read(module, splits, training, name)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    table = _table(module, splits.input_shape, name)
-    mark = fingerprint(_architecture(module), _weights(module), splits.fingerprint)
+    table = layer_table(module, splits.input_shape, name)
+    mark = fingerprint(architecture(module), _weights(module), splits.fingerprint)
     return TrainedNetwork(name, module, table, splits, mark, accuracy)
 
 
-def _splits(name: str, data: str | Splits | None) -> Splits:
-    """The data of a reference, checked."""
+def _splits(name: str, data: str | Splits | None, shape: Sequence[int] | None) -> Splits:
+    """The data of a reference, checked; pictures are read at the network's shape where nothing else is said."""
     if data is None:
         raise BadConfig(f"network {name!r} names no data; accepted: 'package.module:loaders' or a folder of pictures")
     if isinstance(data, Splits):
         return data
-    if (folder := _folder(data)) is not None:
+    if (folder := _folder(data, shape)) is not None:
         path, channels, size = folder
         return image_folder(path, size, channels)
     found = attribute(data)
     return Splits.of(_called(found, {}, f"data {data!r}") if callable(found) else found, f"data {data!r}")
 
 
-def _folder(data: str) -> tuple[Path, int, int] | None:
+def _folder(data: str, shape: Sequence[int] | None) -> tuple[Path, int, int] | None:
     """Path, channels and size of ``"pictures"`` or ``"pictures@1x28"``; None if it names no folder."""
+    channels, size = (int(shape[0]), int(shape[-1])) if shape and len(shape) == 3 else (3, 224)
     match = re.fullmatch(r"(.+?)(?:@(\d+)x(\d+))?", data)
     if match is None or not Path(match.group(1)).expanduser().is_dir():
         return None
-    return Path(match.group(1)).expanduser(), int(match.group(2) or 3), int(match.group(3) or 224)
+    return Path(match.group(1)).expanduser(), int(match.group(2) or channels), int(match.group(3) or size)
 
 
 def _build(found: Any, arguments: dict[str, Any], seed: int, name: str) -> nn.Module:
@@ -141,7 +144,11 @@ def _called(function: Callable[..., Any], arguments: dict[str, Any], where: str)
     except CodesignError:
         raise
     except Exception as error:  # the user's own function: its message is the best there is
-        raise BadConfig(f"{where}: calling it with {arguments} failed: {type(error).__name__}: {error}") from error
+        raise BadConfig(f"{where}: {_call(arguments)} failed: {type(error).__name__}: {error}") from error
+
+
+def _call(arguments: dict[str, Any]) -> str:
+    return f"calling it with {arguments}" if arguments else "calling it"
 
 
 def _train_or_read(module: nn.Module, splits: Splits, training: Training, name: str) -> float:
@@ -150,7 +157,7 @@ def _train_or_read(module: nn.Module, splits: Splits, training: Training, name: 
         TRAINING_VERSION,
         torch.__version__,
         training.model_dump_json(),
-        _architecture(module),
+        architecture(module),
         _weights(module),
         splits.fingerprint,
     )
@@ -205,10 +212,10 @@ def _check_logits(module: nn.Module, split: Split, classes: int, name: str) -> N
         raise BadConfig(f"network {name!r} answers with logits that are not finite numbers")
 
 
-def _table(module: nn.Module, input_shape: tuple[int, ...], name: str) -> Network:
+def layer_table(module: nn.Module, input_shape: tuple[int, ...], name: str) -> Network:
     """The layer table, from the cache if the architecture and the importer are the ones it was traced with."""
     importer = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(networks.__path__[0]).glob("*.py")))
-    mark = fingerprint(importer, torch.__version__, _architecture(module), str(input_shape))
+    mark = fingerprint(importer, torch.__version__, architecture(module), str(input_shape))
     path = cache_dir("networks") / f"{Path(name).stem}-{mark}.json"
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -223,7 +230,7 @@ def _table(module: nn.Module, input_shape: tuple[int, ...], name: str) -> Networ
     return traced
 
 
-def _architecture(module: nn.Module) -> str:
+def architecture(module: nn.Module) -> str:
     """What the module computes, weights aside: its printed form, shapes, and the source of its own classes."""
     classes = {type(part) for part in module.modules() if not type(part).__module__.startswith("torch.")}
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}

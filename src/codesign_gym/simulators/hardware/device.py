@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
 
 from codesign_gym.catalog import Catalog, attribute
-from codesign_gym.errors import BadConfig, UnknownName, suggestion
+from codesign_gym.errors import BadConfig, CodesignError, UnknownName, suggestion
 from codesign_gym.records import Record, describe, read_record
 from codesign_gym.simulators.hardware import cells
 from codesign_gym.simulators.hardware.calibration.record import Calibration
@@ -130,8 +130,8 @@ class Device:
         layers = _beside(layers.with_batch(self.batch), bits)
         bit_values = range(self.min_bits, self.max_bits + 1)
         if not (getattr(self.model, "separable", False) and cells.worthwhile(layers, bits, len(bit_values))):
-            return self._checked(self.model.cost(layers, bits))
-        table = self._checked(self.model.cost(layers, cells.grid(bit_values, len(layers.op))))
+            return self._asked(layers, bits)
+        table = self._asked(layers, cells.grid(bit_values, len(layers.op)))
         return cells.gather(cells.layers_first(table), self.min_bits, bits)
 
     def extrapolated(self, layers: Layers, bits: NDArray[np.integer[Any]]) -> list[tuple[int, str]]:
@@ -142,6 +142,16 @@ class Device:
             bits: shape (layers, 2).
         """
         return [] if self.calibration is None else self.calibration.ranges.outside(layers.with_batch(self.batch), bits)
+
+    def _asked(self, layers: Layers, bits: Array) -> Costs:
+        """The model's answer, checked."""
+        try:
+            return self._checked(self.model.cost(layers, bits))
+        except CodesignError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of a user's own model
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise BadConfig(f"device {self.name!r}: its model {type(self.model).__name__} failed: {reason}") from error
 
     def _check_bits(self, bits: Array) -> None:
         if 0 in bits.shape:

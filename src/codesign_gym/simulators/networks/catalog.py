@@ -125,6 +125,8 @@ def load(name: str, input_shape: Sequence[int] | None = None) -> Network:
     else:
         built = _build(found, {}, f"network {name!r}")
     if isinstance(built, Network):
+        if input_shape is not None:
+            raise BadConfig(f"network {name!r} is a table of shapes; accepted: no input shape")
         return replace(built, name=name)
     shape = input_shape or getattr(found, "input_shape", None) or getattr(built, "input_shape", None)
     if shape is None:
