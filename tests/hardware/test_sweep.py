@@ -18,9 +18,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from codesign_gym.errors import CodesignError, UnknownName
+from codesign_gym.pareto import nondominated
 from codesign_gym.simulators.hardware import sweep as sweeping
 from codesign_gym.simulators.hardware.device import load
-from codesign_gym.simulators.hardware.sweep import Front, evaluate, factorial, in_blocks, nondominated, pages, workload
+from codesign_gym.simulators.hardware.sweep import Front, evaluate, factorial, in_blocks, pages, workload
 from codesign_gym.training.cli import app
 from codesign_gym.training.sweeping import parse_knob, sweep
 

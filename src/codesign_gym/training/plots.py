@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from codesign_gym.pareto import nondominated
 from codesign_gym.storage import replacing
 
 matplotlib.use("Agg")
@@ -71,7 +72,7 @@ def trade_off(path: Path, sample: pd.DataFrame, best: pd.DataFrame, x: str, y: s
     """A sample of a sweep's configurations and those that none beats, two of their metrics on logarithmic axes."""
     figure, axes = plt.subplots(figsize=(5.6, 4.2))
     (x_label, x_scale), (y_label, y_scale) = AXES.get(x, (x, 1.0)), AXES.get(y, (y, 1.0))
-    edge = best[nondominated(best[[x, y]].to_numpy(dtype=float))].sort_values(x)  # the others are best in a third
+    edge = best.iloc[nondominated(best[[x, y]].to_numpy(dtype=float))].sort_values(x)  # the others are best in a third
     axes.scatter(sample[x] * x_scale, sample[y] * y_scale, s=4, alpha=0.25, color="0.6", label="a sample of all")
     axes.scatter(best[x] * x_scale, best[y] * y_scale, s=6, color="C0", label="front")
     axes.step(edge[x] * x_scale, edge[y] * y_scale, where="post", color="C0")
@@ -91,20 +92,6 @@ def learning_curve(path: Path, runs: Mapping[str, pd.DataFrame]) -> None:
     axes.set_ylabel("score (best feasible so far)")
     axes.legend(fontsize=8)
     _save(figure, path)
-
-
-def nondominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows no other row beats in one column without losing in another; less is better.
-
-    Args:
-        points: shape (n, metrics).
-    """
-    kept = np.ones(len(points), dtype=bool)
-    for i in np.lexsort(points.T[::-1]):
-        if kept[i]:
-            beaten = (points >= points[i]).all(1) & (points > points[i]).any(1)
-            kept &= ~beaten
-    return kept
 
 
 def of_run(folder: Path, table: pd.DataFrame, result: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from codesign_gym.errors import StorageError
+from codesign_gym.pareto import nondominated
 from codesign_gym.storage import replacing
 from codesign_gym.training.config import RunConfig
 from codesign_gym.training.folder import RunFolder
@@ -41,13 +42,11 @@ def run(config: RunConfig, path: Path, console: Console) -> dict[str, Any]:
 
 def _write_front(path: Path, table: pd.DataFrame, metrics: list[str]) -> None:
     """The feasible designs that no other beats in every metric; of all, where none is feasible."""
-    from codesign_gym.training.plots import nondominated
-
     if table.empty:
         return
     kept = table[table["feasible"] > 0] if (table["feasible"] > 0).any() else table
     signs = np.array([-1.0 if name == "accuracy" else 1.0 for name in metrics])
-    best = kept[nondominated(kept[metrics].to_numpy(dtype=float) * signs)]
+    best = kept.iloc[nondominated(kept[metrics].to_numpy(dtype=float) * signs)]
     with replacing(path / "front.csv") as aside:
         best.to_csv(aside, index=False)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from codesign_gym.errors import BadConfig, UnknownName
+from codesign_gym.pareto import nondominated
 from codesign_gym.records import describe
 from codesign_gym.simulators.hardware.device import Device
 from codesign_gym.simulators.networks.layers import Array, Layers
@@ -193,7 +194,7 @@ def takes_arrays(device: Device, work: Workload, plan: Factorial) -> bool:
     """Whether a model answers for arrays of these parameters as for their values: both ends of the plan tell."""
     try:
         together = evaluate(device, work, {name: values[[0, -1]] for name, values in plan.values.items()})
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, BadConfig):  # a device says its model failed by BadConfig
         return False
     apart = ends(device, work, plan)
     return all(np.allclose(together[name], apart[name], rtol=1e-9, atol=0) for name in apart)
@@ -219,20 +220,3 @@ class Front:
         both = {name: np.concatenate([held[name], column]) for name, column in page.items()}
         kept = nondominated(np.stack([both[name] for name in self.objectives], -1))
         self.columns = {name: column[kept] for name, column in both.items()}
-
-
-def nondominated(points: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Positions of the rows that no other row equals or beats in every column, sorted by the columns in turn.
-
-    Args:
-        points: shape (n, metrics), less is better; of equal rows the first is kept.
-    """
-    left = np.lexsort(points.T[::-1])
-    if points.shape[1] <= 2:  # in this order a row has to improve on the least of the last column so far
-        last = points[left, -1]
-        return left[np.append(True, last[1:] < np.minimum.accumulate(last)[:-1])] if len(left) else left
-    kept = []
-    while len(left):  # the first of the rest is beaten by none of it
-        kept.append(left[0])
-        left = left[(points[left] < points[left[0]]).any(1)]
-    return np.array(kept, dtype=np.int64)

@@ -1,0 +1,23 @@
+"""Designs that no other beats."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def nondominated(points: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Positions of the rows that no other row equals or beats in every column, sorted by the columns in turn.
+
+    Args:
+        points: shape (n, metrics), less is better; of equal rows the first is kept.
+    """
+    left = np.lexsort(points.T[::-1])
+    if points.shape[1] <= 2:  # in this order a row has to improve on the least of the last column so far
+        last = points[left, -1]
+        return left[np.append(True, last[1:] < np.minimum.accumulate(last)[:-1])] if len(left) else left
+    kept = []
+    while len(left):  # the first of the rest is beaten by none of it
+        kept.append(left[0])
+        left = left[(points[left] < points[left[0]]).any(1)]
+    return np.array(kept, dtype=np.int64)
