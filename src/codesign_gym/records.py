@@ -86,8 +86,9 @@ def describe(error: ValidationError, fields: tuple[str, ...] = ()) -> str:
             return f"field {field!r} is missing{more}"
         case _:
             message = first["msg"].removeprefix("Value error, ")
-            value = "" if isinstance(first["input"], dict) else f" is {first['input']!r}"
-            return f"field {field!r}{value}: {message}{more}" if first["loc"] else f"{message}{more}"
+            if not first["loc"] and isinstance(first["input"], dict):  # of the whole record; it says what it is about
+                return f"{message}{more}"
+            return f"field {field!r} is {first['input']!r}: {message}{more}"
 
 
 def _one_line(error: Exception) -> str:
