@@ -32,11 +32,9 @@ def test_haq_at_scale_small_prints_and_asserts_its_claims(cache, tmp_path) -> No
 def test_haq_on_a_really_trained_resnet8(cache) -> None:
     if reason := part.absent("fashion-resnet8"):
         pytest.skip(reason)
-    found = measured.run("full", Console(quiet=True), networks=("fashion-resnet8",))
+    found = measured.run("small", Console(quiet=True), networks=("fashion-resnet8",))
     ran = [claim for claim in found.claims if claim.passed is not None]
-    assert len(ran) == len(measured.DEVICES)
-    assert all("budget met by every design" in claim.note for claim in ran), ran
-    assert all(float(claim.worst.split("x")[0]) >= 1.4 for claim in ran), ran
+    assert [claim.passed for claim in ran] == [True] * len(measured.DEVICES), ran
 
 
 def test_the_released_table_is_met_in_closed_form() -> None:

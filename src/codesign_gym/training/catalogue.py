@@ -11,12 +11,27 @@ from codesign_gym.agents import interface
 from codesign_gym.catalog import Catalog
 from codesign_gym.envs.registration import ENVIRONMENTS, plugged_in
 from codesign_gym.errors import CodesignError, UnknownName
-from codesign_gym.records import read_yaml
+from codesign_gym.records import Record, read_yaml
+from codesign_gym.simulators import dvfs
 from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.networks import CATALOG as NETWORKS
+from codesign_gym.simulators.networks.catalog import NetworkFile
 from codesign_gym.training.studies import STUDIES
 
-FILES: dict[str, Catalog] = {"devices": devices.CATALOG, "networks": NETWORKS, "agents": interface.CATALOG}
+FILES: dict[str, Catalog] = {
+    "devices": devices.CATALOG,
+    "networks": NETWORKS,
+    "agents": interface.CATALOG,
+    "socs": dvfs.CATALOG,
+}
+
+#: What a user's own YAML file of each kind holds.
+RECORDS: dict[str, type[Record]] = {
+    "devices": devices.DeviceFile,
+    "networks": NetworkFile,
+    "agents": interface.AgentFile,
+    "socs": dvfs.SocFile,
+}
 
 
 def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
@@ -45,18 +60,29 @@ def describe(name: str) -> str:
         return str(gym.spec(name)) + "\n\n" + _docstring(name)
     if name in STUDIES:
         return f"{name}: {STUDIES[name][0]}\nrun: codesign-gym study {name}"
-    for kind, catalog in FILES.items():
-        if name in catalog.names() or Path(name).is_file():
-            try:
-                found = catalog.locate(name)
-            except CodesignError:
-                continue
-            readable = isinstance(found, Path) and found.suffix != ".onnx"
-            text = found.read_text(encoding="utf-8") if readable else str(found)
-            more = FURTHER[kind](name) if kind in FURTHER else ""
-            return f"{kind.removesuffix('s')} {name}\n\n{text}{more}"
-    known = [i for catalog in FILES.values() for i in catalog.names()]
-    raise UnknownName("id", name, [*known, *ENVIRONMENTS, *STUDIES])
+    kinds = [kind for kind, catalog in FILES.items() if name in catalog.names()]
+    if not kinds and Path(name).is_file():
+        kinds = [_kind(Path(name))]
+    if not kinds:
+        known = [i for catalog in FILES.values() for i in catalog.names()]
+        raise UnknownName("id", name, [*known, *ENVIRONMENTS, *STUDIES])
+    return "\n\n".join(_described(kind, name) for kind in kinds)
+
+
+def _kind(path: Path) -> str:
+    """The kind of a user's own file: the one whose fields it shares most of; tables of layers are networks."""
+    if path.suffix not in FILES["devices"].suffixes:
+        return "networks"
+    fields = read_yaml(path).keys()
+    return max(RECORDS, key=lambda kind: len(fields & RECORDS[kind].model_fields.keys()))
+
+
+def _described(kind: str, name: str) -> str:
+    found = FILES[kind].locate(name)
+    readable = isinstance(found, Path) and found.suffix != ".onnx"
+    text = found.read_text(encoding="utf-8") if readable else str(found)
+    more = FURTHER[kind](name) if kind in FURTHER else ""
+    return f"{kind.removesuffix('s')} {name}\n\n{text}{more}"
 
 
 def _calibrated(name: str) -> str:
