@@ -173,7 +173,9 @@ def _masks(subject: Subject) -> None:
     env = subject.make()
     assert isinstance(env, CodesignEnv)
     generator, actions = np.random.default_rng(SEED), _actions(env.action_space)
+    # A mask over several choices at once has no place for joint legality: only a single choice can be picked by it.
     numbered = isinstance(env.action_space, gym.spaces.Discrete | gym.spaces.MultiDiscrete)
+    numbered = numbered and env.action_space.shape in ((), (1,))
     corrections = 0
     env.reset(seed=SEED)
     for step in range(2 * subject.episode):

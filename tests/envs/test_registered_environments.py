@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
+from exit_samples import OPTIONS as EXITS
 
 from codesign_gym.envs.registration import ENVIRONMENTS
 from codesign_gym.testing import CHECKS, CORE_CHECKS, check_env
@@ -22,6 +23,16 @@ MEANS = ("project", "mask", "price", "price+project", "none")
 
 #: Option sets for every id; an environment without an entry here fails the test below.
 OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "codesign/EarlyExit-v0": [
+        {
+            "backbones": ("early_exit_samples:first", "early_exit_samples:second"),
+            "pixels": None,
+            "floor": 5.0,
+            "enforcement": means,
+            "reward": reward,
+        }
+        for means, reward in product(("mask", "price", "mask+price", "none"), ("terminal", "dense"))
+    ],
     "codesign/MixedPrecision-v0": [
         *({**TABULAR, "enforcement": means, "reward": "dense", "observation": "rich"} for means in MEANS),
         *(
@@ -31,7 +42,19 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
             )
         ),
         {**TABULAR, "budget": None, "pinned": "none", "bits": (3, 5)},
-    ]
+    ],
+    "codesign/Dvfs-v0": [
+        {**EXITS, **options, "action": action, "horizon": 25}
+        for options, action in zip(
+            (
+                {"arrivals": "bursty", "capacity": 3, "burst_load": 2.0},
+                {"arrivals": "poisson", "hidden": ("queue", "power"), "ambient_c": (15.0, 35.0), "capacitance": 0.2},
+                {"arrivals": "periodic", "mix": {"exit_samples:records": 1.0, "exit_samples:record_pair": 2.0}},
+            ),
+            ("box", "multidiscrete", "discrete"),
+            strict=True,
+        )
+    ],
 }
 
 CASES = [(name, options) for name, sets in OPTIONS.items() for options in sets]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from codesign_gym.catalog import attribute
 from codesign_gym.simulators.hardware.verification import VERIFIERS
 from codesign_gym.simulators.hardware.verification.check import Bar, check
 from codesign_gym.training.cli import app
@@ -66,8 +67,14 @@ def test_bad_input_is_told(words: list[str], line: str, tmp_path: Path) -> None:
 def test_a_torn_table_is_named(tmp_path: Path) -> None:
     (tmp_path / "scalesim").mkdir()
     (tmp_path / "scalesim" / "scalesim_v3.csv").write_text("a,b\n1,2\n")
-    ran = CliRunner().invoke(app, ["verify", "systolic", "--references", str(tmp_path)])
-    assert "scalesim_v3.csv: no column" in str(ran.exception)
+    ran = CliRunner().invoke(app, ["verify", "systolic", "relaxation", "--references", str(tmp_path)])
+    assert ran.exit_code == 1
+    assert "scalesim_v3.csv: no column" in ran.output
+    assert "pass" in ran.output  # the others run all the same
+
+
+def test_every_verifier_is_there() -> None:
+    assert all(callable(attribute(reference)) for reference in VERIFIERS.values())
 
 
 @pytest.mark.reference

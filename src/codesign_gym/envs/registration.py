@@ -10,12 +10,20 @@ from gymnasium.envs.registration import EnvSpec, register, registry
 from codesign_gym.catalog import attribute
 from codesign_gym.errors import BadConfig, UnknownName
 
+#: Designs that an agent may score where neither the user nor the environment says otherwise.
+DESIGNS = 200
+
 #: Environment id to the entry points of its single and its vector environment.
 ENVIRONMENTS: dict[str, tuple[str, str]] = {
     "codesign/MixedPrecision-v0": (
         "codesign_gym.envs.mixed_precision.env:MixedPrecisionEnv",
         "codesign_gym.envs.mixed_precision.env:MixedPrecisionVectorEnv",
     ),
+    "codesign/EarlyExit-v0": (
+        "codesign_gym.envs.early_exit.env:EarlyExitEnv",
+        "codesign_gym.envs.early_exit.env:EarlyExitVectorEnv",
+    ),
+    "codesign/Dvfs-v0": ("codesign_gym.envs.dvfs.env:DvfsEnv", "codesign_gym.envs.dvfs.env:DvfsVectorEnv"),
 }
 
 
@@ -52,10 +60,23 @@ def specification(env: str) -> EnvSpec:
     return registry[name]
 
 
-def options_of(env: str) -> frozenset[str] | None:
-    """The names of an environment's arguments, or None if it takes any; errors as in :func:`specification`."""
+def default_grant(env: str) -> int:
+    """What an agent is granted where the user names nothing: designs, or steps; errors as in :func:`specification`."""
     entry = specification(env).entry_point
     made = attribute(entry) if isinstance(entry, str) else entry
+    return int(getattr(made, "default_grant", DESIGNS))
+
+
+def options_of(env: str) -> frozenset[str] | None:
+    """The names of an environment's arguments, or None if it takes any; errors as in :func:`specification`.
+
+    A class whose arguments do not show in its signature lists them as ``accepts``.
+    """
+    entry = specification(env).entry_point
+    made = attribute(entry) if isinstance(entry, str) else entry
+    accepts: frozenset[str] | None = getattr(made, "accepts", None)
+    if accepts is not None:
+        return accepts
     parameters = signature(made).parameters.values() if callable(made) else ()
     if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
         return None

@@ -71,7 +71,9 @@ def train(
     data: Data = None,
     budget: Budget = None,
     floor: Annotated[float | None, typer.Option(help="Accuracy points that may be lost; a cost is minimised.")] = None,
-    evaluations: Annotated[int, typer.Option(help="Distinct designs to score.")] = 200,
+    evaluations: Annotated[
+        int | None, typer.Option(help="Designs to score, by default 200; steps where the environment is controlled.")
+    ] = None,
     proposals: Annotated[int | None, typer.Option(help="Designs to propose, repeats included; default 4 each.")] = None,
     seed: int = 0,
     option: Option = None,
@@ -96,6 +98,10 @@ def train(
     if json_:
         console.print_json(json.dumps(result))
         return
+    if result.get("kind") == "control":
+        _print_control(f"{config.agent}, {result['ledger']['simulator_evaluations']} steps, unseen episodes", result)
+        console.print(f"run folder: {path} (plots/, tensorboard/, result.json)", highlight=False)
+        return
     _print_result(f"{config.agent}, {result['ledger']['simulator_evaluations']} evaluations", result)
     console.print(f"run folder: {path} (plots/, tensorboard/, evaluations.csv, result.json)", highlight=False)
 
@@ -117,6 +123,11 @@ def evaluate(
     result = evaluate_run(_trusted(RunFolder(run), trust), _options(network, device, data, budget, None, option))
     if json_:
         console.print_json(json.dumps(result))
+        return
+    if result.get("kind") == "control":
+        _print_control(f"{result['source']} of {run}, unseen episodes", result)
+        for drawn in result["drawn"]:
+            console.print(f"drawn: {drawn}", highlight=False, markup=False, soft_wrap=True)
         return
     within = "within" if result["feasible"] else "OUTSIDE"
     _print_result(f"{result['source']} of {run}, {within} its limits", result)
@@ -424,6 +435,11 @@ def _print_result(title: str, result: dict[str, Any]) -> None:
             console.print("the floor was met on search images; on test images the loss may exceed it", style="yellow")
     chosen = " ".join(f"{value:g}" if not isinstance(value, str) else value for value in result["design"].values())
     console.print(f"design: {chosen}", highlight=False)
+
+
+def _print_control(title: str, result: dict[str, Any]) -> None:
+    rows = [[name, *(tables.metric(n, value) for n, value in row.items())] for name, row in result["rows"].items()]
+    console.print(tables.table(title, ["policy", *map(tables.heading, result["metrics"])], rows))
 
 
 def _print_comparison(rows: list[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from codesign_gym.agents import interface
 from codesign_gym.agents.interface import Agent, AgentFile
-from codesign_gym.envs.registration import options_of
+from codesign_gym.envs.registration import default_grant, options_of
 from codesign_gym.errors import BadConfig
 from codesign_gym.records import Record
 
@@ -28,7 +28,7 @@ class RunConfig(Record):
         options: the environment's arguments.
         agent: the agent's id or file.
         agent_file: its content at the time.
-        evaluations: distinct designs it may score.
+        evaluations: distinct designs it may score, or steps where the environment is controlled.
         proposals: designs it may propose, repeated ones included.
         seed: of all randomness.
     """
@@ -46,16 +46,19 @@ def configure(
     env: str,
     options: dict[str, Any],
     agent: str,
-    evaluations: int,
+    evaluations: int | None = None,
     proposals: int | None = None,
     seed: int = 0,
 ) -> RunConfig:
     """A run's configuration, the agent's own environment options filled in where the user gave none.
 
+    Without ``evaluations`` it is the environment's default.
+
     Raises:
         UnknownName: for an unknown agent or environment, with the nearest.
         BadConfig: for a bad value.
     """
+    evaluations = default_grant(env) if evaluations is None else evaluations
     proposals = 4 * evaluations if proposals is None else proposals
     for name, value, least in (("evaluations", evaluations, 1), ("proposals", proposals, 1), ("seed", seed, 0)):
         if value < least:

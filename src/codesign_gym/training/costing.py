@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.hardware.device import Device
+from codesign_gym.simulators.hardware.model import Costs
 from codesign_gym.simulators.networks import load
 from codesign_gym.simulators.networks.layers import Network
 
@@ -55,7 +56,16 @@ def layer_costs(
         if charged[i]:
             beyond.setdefault(what, []).append(table.layer_names[i] or "(network)")
     doubts = [f"layer {_few(names)}: {what}" for what, names in beyond.items()]
-    return rows, {"macs": int(macs.sum()), **{metric: float(column.sum()) for metric, column in known.items()}}, doubts
+    total = {"macs": int(macs.sum()), **{metric: float(column.sum()) for metric, column in known.items()}}
+    return rows, {**total, **_further(costs)}, doubts
+
+
+def _further(costs: Costs) -> dict[str, float]:
+    """Totals of what else a model knows, and what the hardware takes."""
+    found = {name: float(np.asarray(column).sum()) for name, column in costs.detail.items()}
+    if costs.area_mm2 is not None:
+        found["area_mm2"] = float(np.asarray(costs.area_mm2).max())
+    return {**found, **{name: float(np.asarray(amount).max()) for name, amount in costs.resources.items()}}
 
 
 def bits_of_rows(text: str | None, device: Device, network: Network) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Evaluate a finished run: its design for real, or its policy where it was not trained."""
+"""Evaluate a finished run: its design for real, or its policy where it was not trained, or where it acts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from codesign_gym.envs.core.enforcement import project
 from codesign_gym.envs.core.problem import feasible, score
 from codesign_gym.envs.core.space import Designs, DesignSpace
 from codesign_gym.errors import BadConfig, StorageError
+from codesign_gym.training import control
 from codesign_gym.training.config import agent_of
 from codesign_gym.training.folder import POLICY, RunFolder
 from codesign_gym.training.train import choices, core_of, reference
@@ -36,6 +37,8 @@ def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
         BadConfig: if the policy or the design does not fit the changed environment.
     """
     config, result = folder.config(), folder.result()
+    if result.get("kind") == "control":
+        return control.evaluate(folder, changes)
     core = core_of(config.env, {**config.options, **changes})
     problem = core.problem
     agent = agent_of(config)

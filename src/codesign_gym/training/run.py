@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from codesign_gym.errors import StorageError
 from codesign_gym.pareto import nondominated
 from codesign_gym.storage import replacing
+from codesign_gym.training import control
 from codesign_gym.training.config import RunConfig
 from codesign_gym.training.folder import RunFolder
 from codesign_gym.training.train import Progress as State
@@ -33,6 +34,10 @@ def run(config: RunConfig, path: Path, console: Console) -> dict[str, Any]:
     else:
         with _Bar(config, console) as bar, _TensorBoard(path) as board:
             result = train(config, folder, bar, board)
+    if result.get("kind") == "control":
+        if not (path / control.ANIMATION).is_file():
+            control.draw(folder, {})
+        return result
     if not (path / LAST).is_file():  # a kill may have come between the result and its pictures
         table, _ = folder.evaluations()
         _write_front(path, table, list(result["metrics"]))

@@ -17,10 +17,12 @@ from codesign_gym.agents.interface import Agent, Task
 from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.agents.sb3.agent import CHECKPOINT, Sb3Agent
 from codesign_gym.envs.core.construct import ConstructCore
+from codesign_gym.envs.core.core import Core
 from codesign_gym.envs.core.problem import DesignProblem, Values, feasible, score
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.envs.registration import specification
 from codesign_gym.errors import BadConfig, CodesignError, Infeasible, StorageError
+from codesign_gym.training import control
 from codesign_gym.training.config import RunConfig, agent_of
 from codesign_gym.training.folder import RunFolder
 
@@ -50,6 +52,14 @@ Scalars = Callable[[dict[str, float], int], None]
 
 
 def core_of(env: str, options: dict[str, Any]) -> ConstructCore:
+    """The core of a registered environment that builds designs; errors as in :func:`any_core_of`."""
+    core = any_core_of(env, options)
+    if not isinstance(core, ConstructCore):
+        raise BadConfig(f"environment {specification(env).id} is controlled step by step; accepted: one that designs")
+    return core
+
+
+def any_core_of(env: str, options: dict[str, Any]) -> Core[Any]:
     """The core of a registered environment.
 
     Raises:
@@ -61,8 +71,8 @@ def core_of(env: str, options: dict[str, Any]) -> ConstructCore:
         made = gym.make(name, **options).unwrapped
     except TypeError as error:
         raise BadConfig(f"environment {name}: {str(error).split('__init__() ')[-1]}") from error
-    core = getattr(made, "core", None)
-    if not isinstance(core, ConstructCore):
+    core: Core[Any] | None = getattr(made, "core", None)
+    if core is None:
         raise BadConfig(f"environment {name} is not built on codesign_gym's core, which agents and the ledger need")
     return core
 
@@ -85,11 +95,14 @@ def train(
         CodesignError: whatever is wrong with the configuration or the folder, before anything runs.
     """
     agent = agent_of(config)
-    core = core_of(config.env, config.options)
+    core = any_core_of(config.env, config.options)
     with folder.locked():
         if folder.open(config) and folder.finished:
             return folder.result()
-        return _train(config, agent, core, folder, listener, scalars)
+        if isinstance(core, ConstructCore):
+            return _train(config, agent, core, folder, listener, scalars)
+        tell = lambda steps, found: listener(Progress(steps, steps, found, {}))  # noqa: E731
+        return control.train(config, agent, control.control_core(core), folder, tell, scalars)
 
 
 def _train(
@@ -199,4 +212,4 @@ class _Log:
         self.scalars(logged, recorder.evaluations)
 
 
-__all__ = ["CodesignError", "Progress", "choices", "core_of", "finish", "reference", "train"]
+__all__ = ["CodesignError", "Progress", "any_core_of", "choices", "core_of", "finish", "reference", "train"]

@@ -21,16 +21,29 @@ REFERENCES_VARIABLE = "CODESIGN_GYM_REFERENCES"
 
 
 @dataclass(frozen=True)
+class Damaged:
+    """A table that is there and cannot be read: a failure of its own, which does not keep the others from running."""
+
+    reason: str
+    quantity: str = ""
+    table: str = ""
+    passed: bool = False
+
+
+Found = Check | NotRun | Damaged
+
+
+@dataclass(frozen=True)
 class Verified:
     """A model's checks, or the reason why there are none."""
 
     model: str
-    checks: tuple[Check | NotRun, ...]
+    checks: tuple[Found, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether every check that ran met its bar."""
-        return all(found.passed for found in self.checks if isinstance(found, Check))
+        """Whether every check that ran met its bar, and every table could be read."""
+        return all(found.passed for found in self.checks if not isinstance(found, NotRun))
 
 
 def references_folder(folder: Path | None) -> Path:
@@ -52,7 +65,6 @@ def verify(folder: Path, models: Sequence[str], console: Console) -> list[Verifi
 
     Raises:
         UnknownName: for a model without a verifier.
-        StorageError: for a table that is there but cannot be read.
     """
     for model in models:
         if model not in VERIFIERS:
@@ -62,12 +74,14 @@ def verify(folder: Path, models: Sequence[str], console: Console) -> list[Verifi
     return [Verified(name, _checks(name, folder)) for name in progress]
 
 
-def _checks(name: str, folder: Path) -> tuple[Check | NotRun, ...]:
+def _checks(name: str, folder: Path) -> tuple[Found, ...]:
     verifier: Verifier = attribute(VERIFIERS[name])
     try:
         return tuple(verifier(folder))
     except TableAbsent as absent:
         return (NotRun("", "", str(absent)),)
+    except StorageError as damaged:
+        return (Damaged(str(damaged)),)
 
 
 HEADINGS = ("model", "table", "quantity", "rows", "exact", "MAPE", "Spearman", "asked for", "verdict")
@@ -83,9 +97,9 @@ def notes(verified: Sequence[Verified]) -> list[str]:
     ]
 
 
-def _said(found: Check | NotRun) -> str:
-    if isinstance(found, NotRun):
-        return f"not run: {found.reason}"
+def _said(found: Found) -> str:
+    if not isinstance(found, Check):
+        return f"{_verdict(found)}: {found.reason}"
     return "; ".join(part for part in (f"peer: {found.peer}" if found.peer else "", found.note) if part)
 
 
@@ -101,10 +115,10 @@ def rows(verified: Sequence[Verified]) -> list[tuple[Any, ...]]:
             f"{found.mape_percent:.3g} %",
             _number(found.spearman, "{:.4f}"),
             _bar(found),
-            "pass" if found.passed else "FAIL",
+            _verdict(found),
         )
         if isinstance(found, Check)
-        else (model.model, _short(found.table), found.quantity, *[""] * 5, "not run")
+        else (model.model, _short(found.table), found.quantity, *[""] * 5, _verdict(found))
         for model in verified
         for found in model.checks
     ]
@@ -118,9 +132,16 @@ def as_dict(verified: Sequence[Verified]) -> dict[str, Any]:
     }
 
 
-def _plain(model: str, found: Check | NotRun) -> dict[str, Any]:
-    if isinstance(found, NotRun):
-        return {"model": model, "quantity": found.quantity, "table": found.table, "passed": None, "note": found.reason}
+def _plain(model: str, found: Found) -> dict[str, Any]:
+    if not isinstance(found, Check):
+        passed = None if isinstance(found, NotRun) else False
+        return {
+            "model": model,
+            "quantity": found.quantity,
+            "table": found.table,
+            "passed": passed,
+            "note": found.reason,
+        }
     return {
         "model": model,
         "quantity": found.quantity,
@@ -150,6 +171,10 @@ def plot(verified: Sequence[Verified], folder: Path) -> list[Path]:
 
 def _drawn(model: Verified) -> list[Check]:
     return [found for found in model.checks if isinstance(found, Check) and found.rows > 1]
+
+
+def _verdict(found: Found) -> str:
+    return "not run" if isinstance(found, NotRun) else "pass" if found.passed else "FAIL"
 
 
 def _short(table: str) -> str:

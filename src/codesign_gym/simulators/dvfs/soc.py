@@ -259,7 +259,9 @@ class Soc:
         """
         constant, slope = self._power(index, activity, state)
         heats = self._tables.heats
-        end, area = self.thermal.step(temperature_c, constant @ heats, slope @ heats, ambient_c, seconds)
+        end, area = self.thermal.step(
+            temperature_c, _product(constant, heats), _product(slope, heats), ambient_c, seconds
+        )
         return Advanced(end, constant * np.asarray(seconds, dtype=np.float64)[..., None] + slope * area[..., None])
 
     def throttled(self, was: ArrayLike, temperature_c: Floats) -> NDArray[np.bool_]:
@@ -319,7 +321,7 @@ class Soc:
         """Power of the domains (..., domains), and after it that of the rest of the board."""
         rails = np.empty((*domains_w.shape[:-1], domains_w.shape[-1] + 1))
         rails[..., :-1] = domains_w
-        rails[..., -1] = domains_w @ np.full(domains_w.shape[-1], self.rest_share) + constant
+        rails[..., -1] = self.rest_share * sum(np.moveaxis(domains_w, -1, 0)) + constant
         return rails
 
     @cached_property
@@ -379,3 +381,8 @@ def _norm(parts: list[Floats], exponent: float) -> Floats:
     largest = reduce(np.maximum, parts)
     unit = np.where(largest > 0, largest, 1.0)
     return np.asarray(largest * sum((part / unit) ** exponent for part in parts) ** (1 / exponent))
+
+
+def _product(rows: Floats, matrix: Floats) -> Floats:
+    """The matrix product of (..., n) and (n, m), added column by column: BLAS rounds one row otherwise than many."""
+    return np.asarray(sum(rows[..., i, None] * row for i, row in enumerate(matrix)))

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 from array_api_compat import array_namespace
 from pydantic import Field
 
-from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, operand_bits, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers
 
@@ -63,11 +63,9 @@ class Bismo:
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
         xp = array_namespace(bits)
-        weight_bits, activation_bits = real(bits[..., 0]), real(bits[..., 1])
-        rows, inner, columns = (  # M, K, N
-            xp.astype(column, weight_bits.dtype)
-            for column in (layers.positions, layers.reduction, layers.out_channels // layers.groups)
-        )
+        weight_bits, activation_bits = operand_bits(layers, bits)
+        gemm = layers.gemm
+        rows, inner, columns = (xp.astype(column, weight_bits.dtype) for column in (gemm.m, gemm.k, gemm.n))
         row_tiles, column_tiles = rounding.ceil_div(rows, self.dm), rounding.ceil_div(columns, self.dn)
         execute = weight_bits * activation_bits * row_tiles * column_tiles * rounding.ceil_div(inner, self.dk)
 
@@ -79,11 +77,10 @@ class Bismo:
         first = inner * (tile_columns * weight_bits + tile_rows * activation_bits) / 8 / read
         last = RESULT_BYTES * tile_rows * tile_columns / write
 
-        products = layers.weighted * layers.groups
-        cycles = products * (rounding.maximum(rounding.maximum(execute, fetch), result) + first + last)
+        cycles = gemm.count * (rounding.maximum(rounding.maximum(execute, fetch), result) + first + last)
         return Costs(
             cycles / self.clock_hz,
             weight_bytes(layers, bits),
-            detail={"cycles": cycles, "execute_cycles": products * execute},
+            detail={"cycles": cycles, "execute_cycles": gemm.count * execute},
             resources={"lut": of_hardware(self.luts), "bram": of_hardware(self.brams)},
         )

@@ -18,7 +18,7 @@ from codesign_gym.simulators.hardware import cells
 from codesign_gym.simulators.hardware.calibration.record import Calibration
 from codesign_gym.simulators.hardware.lookup.cost import TableFile
 from codesign_gym.simulators.hardware.model import CostModel, Costs, Unit
-from codesign_gym.simulators.networks.layers import Array, Layers
+from codesign_gym.simulators.networks.layers import Array, Layers, check
 
 #: Cost models by name; the user's own is named ``"module:attribute"`` in the device file.
 MODELS: dict[str, str] = {
@@ -42,6 +42,9 @@ MODELS: dict[str, str] = {
 }
 
 CATALOG = Catalog(kind="device", folder="devices")
+
+#: What a cost model with a mistake in it may raise.
+MISTAKES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class Quantity(Record):
@@ -124,9 +127,10 @@ class Device:
 
         Raises:
             BadConfig: if a bitwidth is one that the device does not support, or if the model answers
-                with a cost that is not a positive, finite number.
+                with a cost that is not a positive, finite number, or fails; or if shapes do not fit.
+            UnsupportedNetwork: for columns that are no layers.
         """
-        self._check_bits(bits)
+        self._check(layers, bits)
         layers = _beside(layers.with_batch(self.batch), bits)
         bit_values = range(self.min_bits, self.max_bits + 1)
         if not (getattr(self.model, "separable", False) and cells.worthwhile(layers, bits, len(bit_values))):
@@ -149,12 +153,24 @@ class Device:
             return self._checked(self.model.cost(layers, bits))
         except CodesignError:
             raise
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of a user's own model
+        except MISTAKES as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise BadConfig(f"device {self.name!r}: its model {type(self.model).__name__} failed: {reason}") from error
 
-    def _check_bits(self, bits: Array) -> None:
-        if 0 in bits.shape:
+    def _check(self, layers: Layers, bits: Array) -> None:
+        if isinstance(layers.op, np.ndarray) and layers.op.flags.writeable:  # a network's own are frozen, and sound
+            check(layers)
+        shape, rows = tuple(bits.shape), tuple(layers.op.shape)
+        if (
+            len(shape) < 2
+            or shape[-1] != 2
+            or any(one not in (1, other) and other != 1 for one, other in zip(shape[-2::-1], rows[::-1], strict=False))
+        ):
+            raise BadConfig(
+                f"device {self.name!r}: bits have shape {shape} beside layers of shape {rows}; accepted: {(*rows, 2)}, "
+                "and more axes in front"
+            )
+        if 0 in shape:
             return
         for value in (bits.min(), bits.max()):
             if not self.min_bits <= value <= self.max_bits:

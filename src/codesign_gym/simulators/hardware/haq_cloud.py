@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar
 from array_api_compat import array_namespace
 from pydantic import Field
 
-from codesign_gym.simulators.hardware.model import Costs, Unit, real, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, Unit, operand_bits, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
@@ -52,8 +52,9 @@ class HaqCloud:
     def cycles(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Array:
         """Cycles for the batch in the table, shape (..., layers)."""
         xp = array_namespace(bits)
-        weight_bits, activation_bits = real(bits[..., 0]), real(bits[..., 1])
-        stored = layers.weights * weight_bits
+        weight_bits, activation_bits = operand_bits(layers, bits)
+        gemm = layers.gemm
+        stored = gemm.count * gemm.n * gemm.k * weight_bits
         serial = layers.positions * activation_bits
         steps = rounding.ceil_div(xp.astype(layers.reduction, weight_bits.dtype), self.reduction_lanes)
         wide = layers.out_channels // layers.groups * weight_bits / self.weight_bit_lanes
@@ -61,4 +62,4 @@ class HaqCloud:
         depthwise = serial * layers.out_channels / self.depthwise_lanes
         convolution = xp.where(layers.depthwise, depthwise, dense) + stored / self.weight_stream
         single = (layers.op == Op.LINEAR) & (layers.out_height * layers.out_width == 1)
-        return xp.where(single, stored / self.dense_weight_stream, convolution) * layers.weighted
+        return xp.where(single, stored / self.dense_weight_stream, convolution) * layers.multiplies

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
-from codesign_gym.simulators.networks.layers import Array, Layers
+from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,16 @@ def weight_bytes(layers: Layers, bits: Array) -> Array:
 def of_hardware(knob: Array) -> Array:
     """A quantity of the hardware without the axis of layers that knobs carry: (..., 1) becomes (...)."""
     return knob[..., 0] if getattr(knob, "ndim", 0) else knob
+
+
+def operand_bits(layers: Layers, bits: Array) -> tuple[Array, Array]:
+    """Bitwidths of the second operand and of the first, both real and of shape (..., layers).
+
+    The second operand is the weights; in a MATMUL row, which has none, it is an activation like the first.
+    """
+    xp = array_namespace(bits)
+    weights, activations = real(bits[..., 0]), real(bits[..., 1])
+    return xp.where(layers.op == int(Op.MATMUL), activations, weights), activations
 
 
 class CostModel(Protocol):

@@ -84,21 +84,23 @@ def factorial(device: Device, knobs: Mapping[str, Sequence[Any]]) -> Factorial:
     names = list(vars(device.model))
     if not knobs:
         raise BadConfig(f"a sweep needs a knob; accepted: {', '.join(names)}")
+    if (size := prod(len(values) for values in knobs.values())) > LARGEST:
+        raise BadConfig(f"the sweep has {size:.3g} configurations; accepted: at most 2**62")
     checked: dict[str, NDArray[Any]] = {}
     for name, values in knobs.items():
         if name not in names:
             raise UnknownName(f"knob of device {device.name!r}", name, names)
         where = f"device {device.name!r}: knob {name!r}"
         try:
-            checked[name] = np.array([TypeAdapter(hints[name]).validate_python(value) for value in values])
+            accepted = TypeAdapter(hints[name])
+            checked[name] = np.array([accepted.validate_python(value) for value in values])
         except ValidationError as error:
             raise BadConfig(f"{where} is {describe(error).partition(' is ')[2]}") from error
         if not len(values):
             raise BadConfig(f"{where} has no values")
-    plan = Factorial(checked)
-    if plan.size > LARGEST:
-        raise BadConfig(f"the sweep has {plan.size:.3g} configurations; accepted: at most 2**62")
-    return plan
+        if checked[name].dtype.kind == "f" and not np.isfinite(checked[name]).all():
+            raise BadConfig(f"{where} is {checked[name][~np.isfinite(checked[name])][0]}; accepted: finite numbers")
+    return Factorial(checked)
 
 
 @dataclass(frozen=True)

@@ -222,6 +222,29 @@ def network(name: str, rows: list[dict[str, int]], layer_names: list[str]) -> Ne
     return Network(name, tuple(layer_names), exact.map(lambda column: column.astype(np.int64)))
 
 
+def check(layers: Layers) -> None:
+    """Refuse columns that did not come through :func:`network`, which has looked at its own, and are not layers.
+
+    Raises:
+        UnsupportedNetwork: on columns of unequal shape, a size below 1, or a row of more than 2**62
+            multiply-accumulates or elements.
+    """
+    columns = {name: np.asarray(getattr(layers, name)) for name in COLUMNS}
+    for name, column in columns.items():
+        if column.shape != layers.op.shape and column.ndim:
+            raise UnsupportedNetwork(f"column {name} has shape {column.shape}, beside op's {layers.op.shape}")
+        least = 0 if name in ("op", "valid", "extra_parameters") else 1
+        if column.size and column.min() < least:
+            row = np.unravel_index(int(column.argmin()), column.shape)[-1] if column.ndim else 0
+            raise UnsupportedNetwork(f"layer {row}: {name} is {column.min()}; accepted: {least} or more")
+    real = Layers(**{name: column.astype(np.float64) for name, column in columns.items()})
+    for quantity in ("macs", "in_elements", "out_elements"):
+        count = np.asarray(getattr(real, quantity))
+        if count.size and count.max() > LARGEST:
+            row = np.unravel_index(int(count.argmax()), count.shape)[-1]
+            raise UnsupportedNetwork(f"layer {row}: {count.max():.3g} {quantity}; accepted: at most 2**62")
+
+
 def _check_row(where: str, row: dict[str, int]) -> None:
     for column, value in row.items():
         try:

@@ -50,7 +50,8 @@ class BitFusion(FusionArray):
             UnsupportedNetwork: if a layer has no tile that fits the buffers.
         """
         xp = array_namespace(bits)
-        index = np.asarray(bits).astype(np.int64) - BITWIDTHS[0]  # (..., layers, 2)
+        plain = np.asarray(bits.detach() if hasattr(bits, "detach") else bits)
+        index = plain.astype(np.int64) - BITWIDTHS[0]  # (..., layers, 2)
         if ((index < 0) | (index >= len(BITWIDTHS))).any():
             raise BadConfig(
                 f"BitFusion has bitwidths {BITWIDTHS[0]} to {BITWIDTHS[-1]}, not {np.unique(bits).tolist()}"
@@ -58,8 +59,10 @@ class BitFusion(FusionArray):
         rows = layers.map(np.asarray)
         packed = np.clip(self.outputs * rows.groups // rows.out_channels, 1, rows.groups)  # groups at a time
         tables, row = self._tables(convolutions(rows, packed))
-        picked = tables[row, index[..., 0], index[..., 1]]  # (..., layers, quantities)
-        scale = rows.weighted * ceil_div(rows.groups, packed)
+        product = rows.op == Op.MATMUL  # of two activations, other ones for every image
+        weight_index = np.where(product, index[..., 1], index[..., 0])
+        picked = tables[row, weight_index, index[..., 1]]  # (..., layers, quantities)
+        scale = rows.multiplies * ceil_div(rows.groups, packed) * np.where(product, rows.batch, 1)
         cost = {name: xp.asarray(picked[..., i] * scale) for i, name in enumerate(QUANTITIES)}
         energy_j = cost.pop("energy_j")
         return Costs(
@@ -76,15 +79,15 @@ class BitFusion(FusionArray):
 
 
 def convolutions(layers: Layers, groups: NDArray[np.int64]) -> Convolution:
-    """Each row as a dense convolution of so many of its groups; a row without weights becomes one product."""
-    weighted = np.asarray(layers.weighted)
+    """Each row as a dense convolution of so many of its groups; a row that multiplies nothing becomes one product."""
+    multiplies = np.asarray(layers.multiplies)
 
     def column(values: Array) -> NDArray[np.int64]:
-        return np.where(weighted, values, 1)
+        return np.where(multiplies, values, 1)
 
-    image = (layers.op == Op.CONV) & (layers.groups == 1) & (layers.in_channels <= IMAGE_CHANNELS) & weighted
+    image = (layers.op == Op.CONV) & (layers.groups == 1) & (layers.in_channels <= IMAGE_CHANNELS) & multiplies
     return Convolution(
-        batch=column(layers.batch),
+        batch=column(np.where(layers.op == Op.MATMUL, 1, layers.batch)),
         out_height=column(layers.out_height),
         out_width=column(layers.out_width),
         in_channels=column(layers.in_channels // layers.groups * groups),

@@ -1,0 +1,1 @@
+"""Controllers that do not learn: fixed clocks, the governors of the Linux kernel, and the best fixed setting."""

@@ -1,0 +1,1 @@
+"""A running device: requests arrive, the chip warms up, deadlines pass, and an agent sets clocks while it runs."""

@@ -1,0 +1,231 @@
+"""When requests arrive: processes that turn blocks of uniform numbers into times, for a batch of episodes at once.
+
+A process draws nothing itself. It says how many uniform numbers an episode needs; the environment draws them in one
+block from its own generator, so that one environment and a batch of them see the same times bit by bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_gym.errors import BadConfig
+
+Floats = NDArray[np.float64]
+
+#: Standard deviations of a Poisson count above its mean that a block has room for: exceeded once in 1e9 episodes.
+MARGIN = 6.0
+
+
+class Arrivals(Protocol):
+    """An arrival process over episodes of equal length."""
+
+    @property
+    def requests(self) -> int:
+        """The most requests of an episode."""
+        ...
+
+    @property
+    def numbers(self) -> int:
+        """How many uniform numbers an episode needs."""
+        ...
+
+    def times(self, uniform: Floats) -> Floats:
+        """Seconds since the episode's start, shape (batch, requests), ascending; those beyond its end never come.
+
+        Args:
+            uniform: in [0, 1), shape (batch, numbers).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Periodic:
+    """One request a period, as of a camera, with a random phase and jitter.
+
+    Attributes:
+        rate_hz: requests a second.
+        seconds: length of an episode.
+        jitter: how far a request may be late, as a share of the period, below 1.
+    """
+
+    rate_hz: float
+    seconds: float
+    jitter: float = 0.0
+
+    @property
+    def requests(self) -> int:
+        """One a period."""
+        return int(np.ceil(self.rate_hz * self.seconds)) + 1
+
+    @property
+    def numbers(self) -> int:
+        """A phase, and a lateness per request."""
+        return 1 + self.requests
+
+    def times(self, uniform: Floats) -> Floats:
+        """See :class:`Arrivals`."""
+        return (np.arange(self.requests) + uniform[:, :1] + self.jitter * uniform[:, 1:]) / self.rate_hz
+
+
+@dataclass(frozen=True)
+class Poisson:
+    """Independent requests.
+
+    Attributes:
+        rate_hz: requests a second, on average.
+        seconds: length of an episode.
+    """
+
+    rate_hz: float
+    seconds: float
+
+    @property
+    def requests(self) -> int:
+        """The mean and :data:`MARGIN`."""
+        return _room(self.rate_hz * self.seconds)
+
+    @property
+    def numbers(self) -> int:
+        """A gap per request."""
+        return self.requests
+
+    def times(self, uniform: Floats) -> Floats:
+        """See :class:`Arrivals`."""
+        return _exponential(uniform).cumsum(-1) / self.rate_hz
+
+
+@dataclass(frozen=True)
+class Bursty:
+    """A Markov-modulated Poisson process of two states, calm and burst, whose dwell times are exponential.
+
+    Attributes:
+        rate_hz: requests a second in the calm state.
+        burst_rate_hz: in a burst.
+        calm_s: mean length of a calm time.
+        burst_s: mean length of a burst.
+        seconds: length of an episode.
+    """
+
+    rate_hz: float
+    burst_rate_hz: float
+    calm_s: float
+    burst_s: float
+    seconds: float
+
+    @property
+    def requests(self) -> int:
+        """Room for an episode that is one burst."""
+        return _room(max(self.rate_hz, self.burst_rate_hz) * self.seconds)
+
+    @property
+    def _phases(self) -> int:
+        """Dwell times until the episode's end: two a cycle, with room as for a Poisson count."""
+        return 2 * _room(self.seconds / (self.calm_s + self.burst_s))
+
+    @property
+    def numbers(self) -> int:
+        """The state at the start, a dwell time per phase, and a gap per request."""
+        return 1 + self._phases + self.requests
+
+    def times(self, uniform: Floats) -> Floats:
+        """See :class:`Arrivals`: requests of rate one, mapped through the inverse of the summed rate."""
+        in_burst = self.burst_s / (self.calm_s + self.burst_s)
+        odd = (uniform[:, :1] < in_burst).astype(np.int64)  # whether it starts in a burst
+        state = (odd + np.arange(self._phases)) % 2  # (batch, phases)
+        dwell_s = _exponential(uniform[:, 1 : 1 + self._phases]) * np.array([self.calm_s, self.burst_s])[state]
+        rate = np.array([self.rate_hz, self.burst_rate_hz])[state]
+        start = np.zeros((len(uniform), 1))
+        time_s = np.concatenate([start, dwell_s.cumsum(-1)], -1)
+        expected = np.concatenate([start, (dwell_s * rate).cumsum(-1)], -1)  # requests until then
+        due = _exponential(uniform[:, 1 + self._phases :]).cumsum(-1)
+        beyond = {"right": np.inf}
+        return np.stack([np.interp(*row, **beyond) for row in zip(due, expected, time_s, strict=True)])
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """A stretch of a recorded trace, from a random place in it.
+
+    Attributes:
+        recorded_s: when the requests came, ascending.
+        seconds: length of an episode.
+    """
+
+    recorded_s: Floats
+    seconds: float
+
+    @property
+    def requests(self) -> int:
+        """The most that any stretch holds, and one."""
+        ends = np.searchsorted(self.recorded_s, self.recorded_s + self.seconds, side="right")
+        return int((ends - np.arange(len(ends))).max()) + 1
+
+    @property
+    def numbers(self) -> int:
+        """Where the stretch begins."""
+        return 1
+
+    def times(self, uniform: Floats) -> Floats:
+        """See :class:`Arrivals`."""
+        first, last = self.recorded_s[0], self.recorded_s[-1]
+        start_s = first + uniform[:, 0] * max(last - first - self.seconds, 0.0)
+        begin = np.searchsorted(self.recorded_s, start_s)[:, None] + np.arange(self.requests)
+        padded = np.append(self.recorded_s, np.inf)
+        return np.asarray(padded[np.minimum(begin, len(self.recorded_s))] - start_s[:, None])
+
+
+def read_trace(path: Path, half: str) -> Floats:
+    """Arrival times from a CSV file: its column ``arrival_s``, or its only one.
+
+    Args:
+        path: the file.
+        half: ``"search"`` for the first three quarters of the recorded time, ``"test"`` for the rest.
+
+    Raises:
+        BadConfig: naming the file, the line and what is accepted.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"trace {path}: cannot be read: {error}") from error
+    names = [name.strip() for name in lines[0].split(",")] if lines else []
+    if "arrival_s" not in names:
+        raise BadConfig(f"trace {path}: no column 'arrival_s' in {', '.join(map(repr, names))}; accepted: seconds")
+    column = names.index("arrival_s")
+    times: list[float] = []
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        cells = line.split(",")
+        text = cells[column].strip() if column < len(cells) else ""
+        try:
+            time_s = float(text)
+        except ValueError:
+            time_s = np.nan
+        if not (np.isfinite(time_s) and time_s >= 0):
+            raise BadConfig(f"trace {path}, line {number}: arrival_s is {text!r}; accepted: seconds, 0 or more")
+        if times and time_s < times[-1]:
+            raise BadConfig(
+                f"trace {path}, line {number}: arrival_s is {text!r} after {times[-1]:g}; accepted: ascending times"
+            )
+        times.append(time_s)
+    recorded = np.array(times)
+    cut = recorded[0] + 0.75 * (recorded[-1] - recorded[0]) if times else 0.0
+    kept = recorded[recorded <= cut] if half == "search" else recorded[recorded > cut]
+    if len(kept) < 2:
+        raise BadConfig(f"trace {path}: {len(kept)} requests in its part for {half!r}; accepted: 2 or more")
+    return kept
+
+
+def _room(mean: float) -> int:
+    return int(np.ceil(mean + MARGIN * np.sqrt(mean) + MARGIN))
+
+
+def _exponential(uniform: Floats) -> Floats:
+    """Exponential numbers of mean one."""
+    return -np.log1p(-uniform)

@@ -1,0 +1,110 @@
+"""``codesign/Dvfs-v0`` as a Gymnasium environment and as a native vector environment."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+from codesign_gym.envs.core.views import CodesignEnv, CodesignVectorEnv
+from codesign_gym.envs.dvfs.factory import Options, build
+from codesign_gym.records import parse
+
+
+class DvfsEnv(CodesignEnv):
+    """Set clocks and an exit threshold while requests arrive, the chip warms up and deadlines pass.
+
+    ## Description
+
+    A device answers requests with a network that has exits. Every control interval the agent sets the clock of each
+    domain (CPU, GPU, memory) and the confidence at which a request may leave early. Requests come by an arrival
+    process, wait in a queue and are served one after another; each brings an image whose confidence and correctness
+    at every exit were recorded from a trained network. Higher clocks answer sooner and draw more power; heat raises
+    leakage, and above a threshold the device throttles. A change of clocks takes time and energy.
+
+    ## Action Space
+
+    A position per clock domain, slowest clock first, and one of the exit threshold, the last of which is never to
+    leave early. For Jetson TX2:
+
+    | `action`        | space                       | meaning                                              |
+    |-----------------|-----------------------------|------------------------------------------------------|
+    | `box`           | `Box(-1, 1, (4,), float32)` | per choice equal intervals, one a position           |
+    | `multidiscrete` | `MultiDiscrete` of 4        | the positions                                        |
+    | `discrete`      | `Discrete` of their product | the combination's number, the threshold fastest      |
+
+    A throttled device caps its clocks; `info["clocks"]` tells which ran. No action is masked.
+
+    ## Observation Space
+
+    `Box(-1, 1, (columns,), float32)`; larger quantities saturate. Groups can be left out by `hidden`.
+
+    | group         | columns                                                                               |
+    |---------------|---------------------------------------------------------------------------------------|
+    | `queue`       | open requests / capacity; share of the one in service that is still to do             |
+    | `deadline`    | time left to the oldest open request / deadline; 1 if none is open                    |
+    | `demand`      | arrivals in the last interval / 8; their running mean                                |
+    | `temperature` | junction, 0 at 25 degrees Celsius and 1 where throttling engages; whether throttled   |
+    | `power`       | mean power of each domain and the rest of the board / most power                      |
+    | `utilisation` | busy share of each domain in the last interval                                        |
+    | `clocks`      | last positions / highest, threshold included                                          |
+    | `exits`       | running mean of requests an interval that left by each exit / 8                       |
+
+    ## Rewards
+
+    The sum of named terms, `info["reward_terms"]`, none above 0, with weights among the arguments: `energy` (1 for an
+    interval at the highest clocks and always busy), `misses` (per request answered late or dropped), `accuracy` (per
+    wrong answer), `throttling` (per interval).
+
+    ## Starting State
+
+    Nothing waits, temperatures are those of the air, clocks are the highest. All that is random in an episode
+    (arrivals, images, the air's temperature, capacitances) is drawn in one block at the start.
+
+    ## Episode End
+
+    Truncates after `horizon` intervals; never terminates.
+
+    ## Arguments
+
+    See :class:`~codesign_gym.envs.dvfs.factory.Options`; for instance
+
+    ```python
+    gymnasium.make("codesign/Dvfs-v0", device="jetson-tx2", arrivals="poisson", load=0.4, ambient_c=(15, 35))
+    ```
+
+    ## Registered Configurations
+
+    `codesign/Dvfs-v0`: digits-exits at 768 x 768 pixels on a Jetson TX2, bursty requests, every threshold that costs
+    at most half a percentage point of accuracy.
+
+    ## Version History
+
+    * v0: initial version
+    """
+
+    #: The arguments, by which options that an agent's file suggests for other environments are left out.
+    accepts: ClassVar[frozenset[str]] = frozenset(Options.model_fields)
+    #: What an agent is granted by default: steps.
+    default_grant: ClassVar[int] = 200_000
+
+    def __init__(self, render_mode: str | None = None, **options: Any) -> None:
+        """Build the environment from options; see the class."""
+        super().__init__(partial(build, _read(options), render_mode is not None), render_mode)
+
+
+class DvfsVectorEnv(CodesignVectorEnv):
+    """The native vector environment of :class:`DvfsEnv`, with its options."""
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        autoreset_mode: Any = "NextStep",
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Build ``num_envs`` environments that step together."""
+        super().__init__(partial(build, _read(options), render_mode is not None), num_envs, autoreset_mode, render_mode)
+
+
+def _read(options: dict[str, Any]) -> Options:
+    return parse(Options, options, "codesign/Dvfs-v0")

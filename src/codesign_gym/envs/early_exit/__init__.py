@@ -1,0 +1,1 @@
+"""Exits, a threshold and clocks for a device: HADAS's design problem."""

@@ -1,0 +1,143 @@
+"""An early-exit core from plain options: the names and numbers that a user types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from codesign_gym.envs.core.actions import view
+from codesign_gym.envs.core.construct import ConstructCore, DenseReward, TerminalReward
+from codesign_gym.envs.core.enforcement import Enforcement
+from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
+from codesign_gym.envs.core.problem import Constraint, Objective
+from codesign_gym.envs.early_exit.observer import DecisionObserver
+from codesign_gym.envs.early_exit.problem import EarlyExitProblem
+from codesign_gym.envs.early_exit.tables import BOARD, Answers, Costs, check_alike, check_reached
+from codesign_gym.errors import BadConfig, UnknownName
+from codesign_gym.records import Record
+from codesign_gym.simulators import dvfs
+from codesign_gym.simulators.exits import library
+
+REWARDS: dict[str, type[TerminalReward] | type[DenseReward]] = {"terminal": TerminalReward, "dense": DenseReward}
+
+#: Even steps in log-odds where softmax confidences crowd, from an even guess to nearly sure.
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999)
+
+
+class Options(Record):
+    """What can be chosen of an early-exit environment; every field is plain data.
+
+    Attributes:
+        backbones: networks with exits (id, YAML file or ``"package.module:records"``); the first is the reference of
+            floor, deadline and reward, and where there are several, which to use is a decision, too.
+        soc: the device, by id or YAML file.
+        rail: whose energy is counted: ``board``, or a rail of the device, such as ``gpu``.
+        pixels: height and width at which the networks' work is counted; accuracy is that of the images themselves.
+        floor: percentage points of accuracy that may be lost against the full first backbone.
+        standard_errors: of the change in accuracy on the search images that must stay within the floor as well.
+        slack: the deadline, as a multiple of the latency of the full first backbone at maximum clocks.
+        deadline_s: the deadline in seconds, in place of ``slack``.
+        deadline_for: ``every`` sample, the one that goes all the way included, or the ``mean`` one.
+        thresholds: confidences to choose from.
+        junction_c: temperature of the chip, which leakage depends on.
+        enforcement: ``mask``, ``price``, ``none``, or ``mask+price``.
+        reward: ``terminal`` or ``dense``.
+        action: ``discrete``, ``multidiscrete`` or ``box``.
+    """
+
+    backbones: Sequence[str] = ("digits-exits",)
+    soc: str = "jetson-tx2"
+    rail: str = BOARD
+    pixels: int | None = Field(default=224, ge=1, le=4096)
+    floor: float = Field(default=0.5, gt=0, le=100)
+    standard_errors: float = Field(default=1.0, ge=0, le=10)
+    slack: float = Field(default=1.25, gt=0, allow_inf_nan=False)
+    deadline_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    deadline_for: Literal["every", "mean"] = "every"
+    thresholds: Sequence[float] = THRESHOLDS
+    junction_c: float = Field(default=50.0, ge=-40, le=150)
+    enforcement: str = "mask+price"
+    reward: str = "terminal"
+    action: str = "discrete"
+
+
+def build(options: Options) -> ConstructCore:
+    """The core of an environment.
+
+    Raises:
+        UnknownName: for an id or name that does not exist, with the nearest.
+        BadConfig: for an option out of bounds.
+        Infeasible: for a floor and a deadline that no design keeps, with the best that is possible.
+    """
+    means, reward = _enforcement(options.enforcement), _reward(options.reward)
+    problem = early_exit_problem(options)
+    return ConstructCore(
+        problem=problem,
+        observer=DecisionObserver(problem),
+        reward=reward,
+        enforcement=means,
+        actions=view(options.action, problem.space.choices),
+    )
+
+
+def early_exit_problem(options: Options, soc: dvfs.Soc | None = None) -> EarlyExitProblem:
+    """The design problem alone; errors as in :func:`build`.
+
+    Args:
+        options: what to build.
+        soc: a device in place of the one that the options name, as for a sensitivity sweep.
+    """
+    thresholds = _thresholds(options.thresholds)
+    if not options.backbones or len(set(options.backbones)) < len(options.backbones):
+        raise BadConfig(f"backbones is {list(options.backbones)}; accepted: one network with exits or more, each once")
+    records = tuple(library.load(name, options.pixels) for name in options.backbones)
+    search = [found.search for found in records]
+    check_alike(search)
+    for record in search:
+        check_reached(record, thresholds)
+    device = soc or dvfs.load(options.soc)
+    costs = Costs.of(search, device, options.rail, options.junction_c)
+    full_j, full_s = costs.energy_j[0, 0, -1, -1], costs.latency_s[0, 0, -1, -1]  # no exit but the last, highest clocks
+    reference = float(search[0].correct[:, -1].mean())
+    deadline = options.slack * float(full_s) if options.deadline_s is None else options.deadline_s
+    return EarlyExitProblem(
+        records=records,
+        soc=device,
+        thresholds=thresholds,
+        answers=Answers.of(search, thresholds),
+        costs=costs,
+        objective=Objective("energy_j", -1.0 / float(full_j), float(full_j)),
+        constraints=(
+            Constraint("sure_accuracy", reference - options.floor / 100, reference),
+            Constraint("worst_latency_s" if options.deadline_for == "every" else "latency_s", deadline),
+        ),
+        standard_errors=options.standard_errors,
+    )
+
+
+def _thresholds(values: Sequence[float]) -> NDArray[np.float64]:
+    thresholds = np.array(values, dtype=np.float64)
+    sound = thresholds.size and ((thresholds > 0) & (thresholds <= 1)).all() and (np.diff(thresholds) > 0).all()
+    if not sound:
+        raise BadConfig(f"thresholds is {list(values)}; accepted: ascending confidences in (0, 1]")
+    return thresholds
+
+
+def _enforcement(name: str) -> Enforcement:
+    means = enforcement_of(name)
+    if means.project:
+        raise BadConfig(
+            f"enforcement is {name!r}: repair needs sums over knobs, and the accuracy, energy and latency of early "
+            "exits are none; accepted: mask, price, none, mask+price"
+        )
+    return means
+
+
+def _reward(name: str) -> TerminalReward | DenseReward:
+    if name not in REWARDS:
+        raise UnknownName("reward", name, REWARDS)
+    return REWARDS[name]()

@@ -1,0 +1,1 @@
+"""Networks with exits: trained for real, recorded once, replayed by environments."""

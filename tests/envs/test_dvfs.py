@@ -1,0 +1,234 @@
+"""Runtime control: what a step does to requests, energy and heat, and what is refused."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from exit_samples import OPTIONS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codesign_gym.envs.dvfs.core import DvfsCore, DvfsState
+from codesign_gym.envs.dvfs.factory import Options, build
+from codesign_gym.errors import BadConfig, CodesignError, Infeasible, UnknownName
+from codesign_gym.records import parse
+
+QUICK = settings(max_examples=15, derandomize=True, deadline=None)
+LOADS = st.sampled_from(
+    [
+        {"arrivals": "periodic", "load": 0.5},
+        {"arrivals": "poisson", "load": 1.5},
+        {"arrivals": "bursty", "load": 0.3, "burst_load": 3.0, "capacity": 3},
+        {"arrivals": "bursty", "ambient_c": (5.0, 45.0), "capacitance": 0.3, "interval": 2.0},
+    ]
+)
+
+
+def core_of(**options: Any) -> DvfsCore:
+    """A small environment."""
+    return build(parse(Options, {**OPTIONS, "horizon": 30, "action": "multidiscrete", **options}, "test"))
+
+
+def run(core: DvfsCore, seed: int, batch: int = 5) -> list[DvfsState]:
+    """All states of episodes under random actions."""
+    generator = np.random.default_rng(seed)
+    states = [core.initial([np.random.default_rng([seed, i]) for i in range(batch)], None)]
+    while not core.truncated(states[-1]).all():
+        actions = generator.integers(0, core.actions.sizes, (batch, len(core.actions.sizes)))
+        states.append(core.transition(states[-1], actions))
+    return states
+
+
+@QUICK
+@given(LOADS, st.integers(0, 99))
+def test_requests_are_conserved(load: dict[str, Any], seed: int) -> None:
+    core = core_of(**load)
+    for state in run(core, seed):
+        told = core.info(state)
+        assert (told["arrived"] == told["served"] + told["dropped"] + told["waiting"]).all()
+        assert (told["arrived"] == (state.arrival_s <= (state.step * core.interval_s)[:, None] + 1e-12).sum(-1)).all()
+        assert (told["late"] <= told["served"]).all()
+        assert (told["correct"] <= told["served"]).all()
+        assert (told["waiting"] <= core.capacity + 1).all()
+
+
+@QUICK
+@given(LOADS, st.integers(0, 99))
+def test_energy_is_the_integral_of_power_and_heat_stays_above_the_air(load: dict[str, Any], seed: int) -> None:
+    core = core_of(**load)
+    states = run(core, seed)
+    integral = sum(state.power_w * core.interval_s for state in states[1:])
+    np.testing.assert_allclose(states[-1].energy_j, integral, rtol=1e-6)
+    for state in states:
+        assert (state.temperature_c >= state.ambient_c[:, None] - 1e-9).all()
+
+
+@QUICK
+@given(LOADS, st.integers(0, 99))
+def test_service_and_energy_are_those_of_a_plain_simulation(load: dict[str, Any], seed: int) -> None:
+    """One device, one request after another, interval by interval; power at a fine grid of times."""
+    core = core_of(**{**load, "capacitance": 0.0})
+    states = run(core, seed, batch=1)
+    soc, tables = core.tables.soc, core.tables
+    arrival_s, sample = states[0].arrival_s[0], states[0].sample[0]
+    queue, arrived, running = [], 0, None  # running: request, exit, share left
+    served = late = dropped = 0
+    for before, after in pairwise(states):
+        begin, until = float(before.step[0]) * core.interval_s, float(after.step[0]) * core.interval_s
+        index, level = after.index[0], int(after.level[0])
+        setting = int(tables.number(after.index)[0])
+        changed = index != before.index[0]
+        now = begin + float((changed * soc.transition_s).sum())
+        busy: list[tuple[float, int]] = []
+        queue += [i for i in range(arrived, len(arrival_s)) if arrival_s[i] <= until]
+        arrived = max([arrived, *(i + 1 for i in queue)])
+        while True:
+            if running is None:
+                if not queue or max(now, arrival_s[queue[0]]) >= until:
+                    break
+                request = queue.pop(0)
+                now = max(now, arrival_s[request])
+                running = (request, int(tables.workload.leaves[sample[request], level]), 1.0)
+            request, leaves, left = running
+            whole_s = float(tables.latency_s[setting, leaves])
+            end = now + left * whole_s
+            busy.append((min(end, until) - now, leaves))
+            if end > until:
+                running = (request, leaves, (end - until) / whole_s)
+                break
+            served, late, now, running = served + 1, late + (end > arrival_s[request] + core.deadline_s), end, None
+        while len(queue) > core.capacity:
+            queue.pop(0)
+            dropped += 1
+        assert (served, late, dropped) == (int(after.served[0]), int(after.late[0]), int(after.dropped[0]))
+        activity = np.zeros(len(index))
+        for seconds, leaves in busy:
+            activity += seconds / core.interval_s * tables.activity[setting, leaves]
+        temperature, energy = before.temperature_c[0], np.zeros(len(index) + 1)
+        for _ in range(50):
+            step = soc.advance(temperature, index, activity, before.ambient_c[0], core.interval_s / 50)
+            temperature = step.temperature_c
+            energy = energy + step.energy_j
+        energy[:-1] += changed * soc.transition_j
+        np.testing.assert_allclose(after.energy_j[0] - before.energy_j[0], energy, rtol=1e-6)
+        np.testing.assert_allclose(after.temperature_c[0], temperature, rtol=1e-6)
+
+
+def test_a_finished_episode_is_stepped_to_no_effect() -> None:
+    core = core_of()
+    last = run(core, 0)[-1]
+    again = core.transition(last, np.zeros((5, len(core.actions.sizes)), dtype=np.int64))
+    assert (again.energy_j == last.energy_j).all()
+    assert (again.step == last.step).all()
+
+
+def test_throttling_caps_the_clocks_and_costs() -> None:
+    core = core_of(arrivals="poisson", load=0.9)
+    state = run(core, 0)[3]
+    hot = state.temperature_c + core.tables.soc.thermal.engage_c
+    state = DvfsState(**{**vars(state), "temperature_c": hot, "throttled": np.ones(5, dtype=bool)})
+    highest = np.tile(np.array(core.actions.sizes) - 1, (5, 1))
+    after = core.transition(state, highest)
+    assert (after.index <= np.array(core.tables.soc.throttled_index)).all()
+    assert (core.reward_terms(state, after)["throttling"] < 0).all()
+
+
+def test_higher_thresholds_leave_later_and_the_last_never_early() -> None:
+    workload = core_of().tables.workload
+    assert (np.diff(workload.leaves, axis=1) >= 0).all()
+    assert (workload.leaves[:, -1] == workload.exits - 1).all()
+
+
+def test_a_mix_of_networks_keeps_its_shares() -> None:
+    core = core_of(mix={"exit_samples:records": 1.0, "exit_samples:record_pair": 3.0})
+    sample = core.tables.workload.samples(np.random.default_rng(0).random(20_000))
+    assert abs((sample >= 200).mean() - 0.75) < 0.02
+    assert core.tables.workload.exits == 6
+    assert np.bincount(sample).min() > 0
+
+
+def test_hidden_groups_are_left_out() -> None:
+    whole, part = core_of(), core_of(hidden=("power", "deadline"))
+    kept = [i for i, name in enumerate(whole.observer.columns) if name in part.observer.columns]
+    seen, less = (core.observation(run(core, 1)[10]) for core in (whole, part))
+    assert len(kept) < len(whole.observer.columns)
+    assert (seen[:, kept] == less).all()
+
+
+def test_domains_differ_between_episodes_only_where_asked() -> None:
+    same, differing = core_of(), core_of(ambient_c=(10.0, 40.0), capacitance=0.2)
+    generators = [np.random.default_rng(i) for i in range(50)]
+    assert np.ptp(same.initial(generators, None).ambient_c) == 0
+    state = differing.initial(generators, None)
+    assert np.ptp(state.ambient_c) > 15
+    assert 0.7 < state.scale.min() < 0.9 < 1.1 < state.scale.max() < 1.3
+
+
+@pytest.mark.parametrize("action", ["box", "multidiscrete", "discrete"])
+def test_every_view_of_actions_reaches_every_choice(action: str) -> None:
+    core = core_of().with_actions(action)
+    sizes = core.actions.sizes
+    highest: Any = {
+        "box": np.ones((1, len(sizes))),
+        "multidiscrete": np.array([sizes]) - 1,
+        "discrete": np.array([np.prod(sizes) - 1]),
+    }
+    assert core.actions.decode(highest[action]).tolist() == [[size - 1 for size in sizes]]
+    assert core.actions.decode(highest[action] * 0 - (action == "box")).tolist() == [[0] * len(sizes)]
+
+
+def test_a_run_is_drawn() -> None:
+    env = gym.make("codesign/Dvfs-v0", render_mode="rgb_array", **{**OPTIONS, "horizon": 5})
+    env.reset(seed=0)
+    first = env.render()
+    for _ in range(5):
+        env.step(env.action_space.sample())
+    last = env.render()
+    assert isinstance(first, np.ndarray)
+    assert first.shape == last.shape
+    assert (first != last).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"deadline_s": 1e-6}, Infeasible, r"deadline_s is 1e-06, which nothing can meet.* s too long"),
+        ({"thresholds": (0.99,)}, BadConfig, r"exit 'exit1' is never reached"),
+        ({"thresholds": (0.9, 0.6)}, BadConfig, r"thresholds are 0\.9, 0\.6; accepted: ascending"),
+        ({"interval_s": 1e-4, "deadline_s": 1.0}, BadConfig, r"interval_s is 0\.0001; accepted: more than"),
+        ({"arrivals": "burst"}, UnknownName, r"did you mean 'bursty'"),
+        ({"hidden": ("powers",)}, UnknownName, r"did you mean 'power'"),
+        ({"ambient_c": (40.0, 20.0)}, BadConfig, r"ambient_c is 40, 20"),
+        ({"arrivals": "trace"}, BadConfig, r"accepted: with trace"),
+        ({"device": "jetson-tx3"}, UnknownName, r"did you mean 'jetson-tx2'"),
+        ({"action": "boxes"}, UnknownName, r"did you mean 'box'"),
+        ({"loads": 1.0}, BadConfig, r"unknown field 'loads'; did you mean 'load'"),
+        ({"mix": {}}, BadConfig, r"mix is"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(options: dict[str, Any], error: type[CodesignError], said: str) -> None:
+    with pytest.raises(error, match=said) as caught:
+        core_of(**options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("arrival_s\n0.5\n-1\n2\n", r"line 3: arrival_s is '-1'; accepted: seconds, 0 or more"),
+        ("arrival_s\n0.5\n0.4\n", r"line 3: arrival_s is '0\.4' after 0\.5; accepted: ascending"),
+        ("arrival_s\n0.5\nsoon\n", r"line 3: arrival_s is 'soon'"),
+        ("time\n0.5\n", r"no column 'arrival_s' in 'time'"),
+        ("arrival_s\n1\n", r"accepted: 2 or more"),
+    ],
+)
+def test_bad_traces_are_refused_in_one_line(tmp_path: Path, lines: str, said: str) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(lines)
+    with pytest.raises(BadConfig, match=said):
+        core_of(arrivals="trace", trace=str(path))
