@@ -29,7 +29,7 @@ from codesign_gym.training.config import RunConfig, agent_of
 from codesign_gym.training.folder import RunFolder
 
 #: Keeps the seeds of evaluation apart from those of training, which are small numbers.
-UNSEEN = 20_000_003
+UNSEEN = 40_000_003
 #: Episodes of an evaluation.
 EPISODES = 16
 #: Ids of the agents that stand beside a policy.
