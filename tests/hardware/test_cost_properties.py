@@ -183,6 +183,16 @@ def test_torch_gives_the_same_numbers(name: str) -> None:
         np.testing.assert_array_equal(tensor.numpy(), array)
 
 
+@pytest.mark.parametrize("name", DEVICES)
+def test_bitwidths_that_want_gradients_get_an_answer(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    device, table = load(name), layers(conv(8, 3, 8, 3), linear(8, 10))
+    bits = torch.full((2, 2), float(device.max_bits), dtype=torch.float64, requires_grad=True)
+    tensors = device.cost(table, bits)
+    for tensor, array in zip(columns(tensors), columns(device.cost(table, bits.detach().numpy())), strict=True):
+        np.testing.assert_allclose(tensor.detach().numpy(), array)
+
+
 @pytest.mark.parametrize("name", ["bismo-edge", "haq-cloud"])
 def test_relaxed_bitwidths_have_gradients(name: str) -> None:
     torch = pytest.importorskip("torch")

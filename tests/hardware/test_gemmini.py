@@ -102,6 +102,27 @@ def test_a_tiling_by_hand(model: Gemmini) -> None:
     assert pure.cycles(activity) == pytest.approx(2 * 32 + 92 + 92 / 2)
 
 
+@few
+@given(channels=st.sampled_from([1, 2, 16, 24, 36, 48, 300]), outputs=st.integers(1, 200), tile=st.integers(1, 300))
+def test_a_wider_bus_never_loads_more_words(channels: int, outputs: int, tile: int) -> None:
+    model, loops = load("gemmini-16x16").model, convolution(4, 4, outputs, channels, 3, 1)
+    sizes = np.array([[1, 4, 4, min(tile, outputs), 3, 3, min(tile, channels)]])
+    buses = [replace(model, bus_bytes=2**power) for power in range(8)]
+    words = [float(bus.activity(loops, sizes, OWN_ORDER).loaded_words[0]) for bus in buses]
+    assert (np.diff(words) <= 0).all()
+
+
+def test_rows_within_an_aligned_word_do_not_straddle(model: Gemmini) -> None:
+    def words(channels: int, bus: int) -> float:
+        loops = convolution(1, 40, 1, channels, 1, 1)
+        wide = replace(model, bus_bytes=bus)
+        return float(wide.activity(loops, loops.extent, OWN_ORDER).loaded_words[0]) - channels  # less the weights
+
+    assert words(16, 16) == words(16, 32) == words(32, 32) == 40
+    assert words(24, 32) == 80
+    assert words(24, 16) == 120
+
+
 def test_caches_that_hold_nothing_and_everything() -> None:
     loops = convolution(8, 8, 128, 64, 3, 1)
     tile = np.array([[1, 4, 8, 64, 3, 3, 64]])

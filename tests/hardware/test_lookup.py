@@ -139,11 +139,44 @@ def test_layers_by_name_are_a_device_for_their_network(tmp_path: Path) -> None:
         names.append(net.layer_names[int(np.argmax(same))])
     columns = {"network": ["resnet18"] * len(names), "layer": names, "latency_ms": latency}
     table_file(tmp_path / "t.csv", columns)
-    costs = load(device_file(tmp_path, "t.csv")).cost(load_network("resnet18").layers, np.array([8, 8]) + 0 * 8)
-    by_name = dict(zip(load_network("resnet18").layer_names, costs.latency_s, strict=True))
+    every = load_network("resnet18")
+    costs = load(device_file(tmp_path, "t.csv")).cost(every.layers, np.full((len(every), 2), 8))
+    by_name = dict(zip(every.layer_names, costs.latency_s, strict=True))
     for name, expected in zip(names, latency, strict=True):
         assert by_name[name] == pytest.approx(expected * 1e-3)
     assert by_name["layer1.1.conv2"] == by_name["layer1.0.conv1"]
+
+
+def measured_network(folder: Path, **more: list[object]) -> tuple[Device, dict[str, float]]:
+    """All 21 weighted layers of ResNet-18, of which some have equal shapes, each with a latency of its own, in ms."""
+    names = load_network("resnet18").weighted().layer_names
+    latency = 1 + np.arange(len(names)) / 100
+    table_file(folder / "t.csv", {"network": ["resnet18"] * len(names), "layer": names, "latency_ms": latency, **more})
+    return load(device_file(folder, "t.csv")), dict(zip(names, latency.tolist(), strict=True))
+
+
+def test_layers_of_equal_shape_that_names_tell_apart_are_their_mean(tmp_path: Path) -> None:
+    found, latency = measured_network(tmp_path)
+    net = load_network("resnet18")
+    costs = found.cost(net.layers, np.full((len(net), 2), 8))
+    by_name = dict(zip(net.layer_names, 1e3 * costs.latency_s, strict=True))
+    assert by_name["conv1"] == pytest.approx(latency["conv1"])
+    equal = [latency[f"layer1.{block}.conv{i}"] for block in (0, 1) for i in (1, 2)]
+    for block in (0, 1):
+        assert by_name[f"layer1.{block}.conv1"] == pytest.approx(np.mean(equal))
+    assert sum(by_name.values()) == pytest.approx(sum(latency.values()))
+    assert isinstance(found.model, Lookup)
+    shapes = net.weighted().layers
+    rows = np.unique(np.stack([getattr(shapes, name) for name in SHAPE], -1), axis=0, return_inverse=True)[1].ravel()
+    groups = [np.array(list(latency.values()))[rows == row] for row in range(rows.max() + 1)]
+    assert found.model.table.spread == pytest.approx(max(np.ptp(group) / group.mean() for group in groups))
+
+
+def test_a_layer_of_a_network_measured_twice_is_named(tmp_path: Path) -> None:
+    columns = {"network": ["resnet18"] * 3, "layer": ["fc", "conv1", "fc"], "latency_ms": [1, 2, 3]}
+    table_file(tmp_path / "t.csv", columns)
+    with pytest.raises(BadConfig, match=r"rows 1 and 3 have the same op, .*, network, layer$"):
+        load(device_file(tmp_path, "t.csv"))
 
 
 def test_operators_by_name(tmp_path: Path) -> None:

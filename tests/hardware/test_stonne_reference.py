@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from codesign_gym.simulators.hardware.verification import bifrost, stonne
-from codesign_gym.simulators.hardware.verification.check import Check, NotRun
+from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun
 
 pytestmark = pytest.mark.reference
 
@@ -47,6 +47,17 @@ def test_some_rows_without_optional_columns_or_matrices(name: str, references: P
     assert all(each.passed for each in found if isinstance(each, Check))
     assert any(isinstance(each, NotRun) for each in found)
     assert name == "magma" or any(isinstance(each, Check) for each in found)
+
+
+def test_drawn_matrices_are_information(references: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(references / stonne.TABLE)
+    few = table[table["family"].str.startswith("SIGMA") & (table["optimize"] == 0)].head(16)
+    (tmp_path / "stonne").mkdir()
+    few.to_csv(tmp_path / stonne.TABLE, index=False)
+    (tmp_path / stonne.PATTERNS).write_text("{}", encoding="utf-8")
+    drawn = checks("sigma", tmp_path)["cycles, drawn matrices"]
+    assert drawn.rows == len(few)
+    assert drawn.bar == Bar()
 
 
 def test_no_rows_of_a_family_is_no_failure(references: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hardware_samples import conv, layers, linear, rows
 from hypothesis import given, settings
@@ -235,6 +236,23 @@ def test_a_table_of_fewer_columns_makes_the_checks_that_it_can(tmp_path: Path) -
     assert isinstance(cycles, Check)
     assert (cycles.rows, cycles.exact_share, cycles.passed) == (2, 0.5, False)
     assert all(isinstance(found, NotRun) and "no column" in found.reason for found in others)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("kind", ["kind", "layer"])  # a column to leave out besides
+def test_without_the_shapes_of_convolutions_their_inputs_are_not_checked(
+    kind: str, references: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(references / TABLE).drop(columns=["ifmap_h", "filt_h", kind])
+    (tmp_path / TABLE).parent.mkdir()
+    table.to_csv(tmp_path / TABLE, index=False)
+    found = {each.quantity: each for each in verify(tmp_path)}
+    assert all(each.passed for each in found.values() if isinstance(each, Check))
+    if kind == "kind":
+        assert isinstance(found["DRAM words, inputs"], NotRun)
+        assert "no column ifmap_h, filt_h" in found["DRAM words, inputs"].reason
+    else:  # matrix products need no such shapes
+        assert 0 < found["DRAM words, inputs that fit"].rows < (table["kind"] == "gemm").sum()
 
 
 def test_a_table_that_is_absent_or_no_such_table(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from onnx import TensorProto
 from onnx_samples import constant, model, node, weights, whole
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.networks import Network, Op, from_onnx, zoo
+from codesign_gym.simulators.networks import Network, Op, from_onnx, load, zoo
 from codesign_gym.simulators.networks.onnx_operators import FREE, ROWS
 from codesign_gym.simulators.networks.onnx_tensors import FOLDED, REARRANGING
 
@@ -246,6 +246,24 @@ def test_products_broadcast_as_numpy_does(outer, ones, sizes, stored, imported: 
 def test_open_sizes_are_named(sizes, given_sizes, message: str, imported: Import) -> None:
     with pytest.raises(BadConfig, match=message):
         imported(model([node("Conv", "x w")], {"x": sizes}, [KERNEL]), given_sizes)
+
+
+def test_open_sizes_name_the_option_of_the_command_line(imported: Import) -> None:
+    with pytest.raises(BadConfig, match=r"or on the command line --input-shape 4,height,width, without the batch$"):
+        imported(model([node("Conv", "x w")], {"x": ("N", 4, "height", "width")}, [KERNEL]))
+    with pytest.raises(BadConfig, match=r"with a positive integer for each$"):  # the option is for a single input
+        imported(model([node("MatMul", "x k")], {"x": ("N", 2), "k": (2, 2)}))
+
+
+def test_a_shape_may_have_the_batch_dimension_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "open.onnx"
+    path.write_bytes(model([node("Conv", "x w")], {"x": ("N", 4, "height", "width")}, [KERNEL]).SerializeToString())
+    expected = from_onnx(path, (1, 4, 8, 8)).macs.tolist()
+    for shape in ((4, 8, 8), (1, 4, 8, 8)):
+        assert load(str(path), shape).macs.tolist() == expected
+    for shape in ((2, 4, 8, 8), (1, 1, 4, 8, 8), (8, 8)):
+        with pytest.raises(BadConfig, match="accepted: 4 sizes"):
+            load(str(path), shape)
 
 
 def test_sizes_alone_are_for_a_single_input(imported: Import) -> None:

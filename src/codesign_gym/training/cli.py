@@ -155,7 +155,7 @@ def cost(
     network: Annotated[str, typer.Argument(help="Id; YAML, ONNX or CSV file; or package.module:build.")],
     device: Annotated[str, typer.Option(help="Id or YAML file.")] = "bitfusion",
     bits: Bits = None,
-    input_shape: Annotated[str | None, typer.Option(help="For a torch module without a file: 3,224,224.")] = None,
+    input_shape: Annotated[str | None, typer.Option(help="For a torch module or an ONNX model: 3,224,224.")] = None,
     json_: Json = False,
 ) -> None:
     """What a network costs on a device, layer by layer, without any learning."""

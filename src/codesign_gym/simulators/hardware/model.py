@@ -77,6 +77,11 @@ def real(bits: Array) -> Array:
     return bits if xp.isdtype(bits.dtype, "real floating") else xp.astype(bits, xp.float64)
 
 
+def constant(bits: Array) -> Array:
+    """``bits`` without gradients, for models that answer from NumPy."""
+    return bits.detach() if hasattr(bits, "detach") else bits
+
+
 def weight_bytes(layers: Layers, bits: Array) -> Array:
     """Bytes of each layer's weights at their bitwidth, shape (..., layers)."""
     return layers.weights * real(bits[..., 0]) / 8

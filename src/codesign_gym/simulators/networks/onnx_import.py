@@ -39,8 +39,8 @@ def from_onnx(path: str | Path, input_shapes: InputShapes | None = None) -> Netw
     Args:
         path: the file. Weights that lie beside it are not read.
         input_shapes: sizes of the inputs, with the batch dimension, by name, as in
-            ``{"data": (1, 3, 224, 224)}``; or the sizes alone where there is one input. Needed where the file
-            leaves a size open.
+            ``{"data": (1, 3, 224, 224)}``; or the sizes alone where there is one input, where a batch dimension of 1
+            may be there twice. Needed where the file leaves a size open.
 
     Raises:
         StorageError: if the file cannot be read or is no ONNX model.
@@ -212,23 +212,31 @@ class _Graph:
                     f"{self._where}: input_shapes is {tuple(input_shapes)}; accepted: sizes by name, for the inputs "
                     f"{', '.join(self._inputs)}"
                 )
-            input_shapes = dict.fromkeys(self._inputs, input_shapes)
+            input_shapes = {name: _batched_once(value, input_shapes) for name, value in self._inputs.items()}
         shapes = dict(input_shapes or {})
         for name in shapes:
             if name not in self._inputs:
                 raise BadConfig(f"{self._where}: input_shapes has {name!r}{suggestion(name, self._inputs)}")
-        return {name: _sizes(value, shapes.get(name), self._where) for name, value in self._inputs.items()}
+        alone = len(self._inputs) == 1
+        return {name: _sizes(value, shapes.get(name), alone, self._where) for name, value in self._inputs.items()}
 
 
-def _sizes(value: onnx.ValueInfoProto, given: Sequence[int] | None, where: str) -> tuple[int, ...]:
-    """An input's sizes: those given, else the file's."""
+def _batched_once(value: onnx.ValueInfoProto, given: Sequence[int]) -> Sequence[int]:
+    """Sizes without the batch dimension of 1 that a caller put before one that was already there."""
+    shape = value.type.tensor_type
+    twice = tuple(given[:2]) == (1, 1) and shape.HasField("shape") and len(given) == len(shape.shape.dim) + 1
+    return given[1:] if twice else given
+
+
+def _sizes(value: onnx.ValueInfoProto, given: Sequence[int] | None, alone: bool, where: str) -> tuple[int, ...]:
+    """An input's sizes: those given, else the file's; ``alone`` is whether it is the only input."""
     if not value.type.HasField("tensor_type"):
         raise UnsupportedNetwork(f"{where}: input {value.name!r} is no tensor; accepted: tensors")
     shape = value.type.tensor_type.shape
     declared = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in shape.dim]
     ranked = value.type.tensor_type.HasField("shape")
     if given is None:
-        return _closed(value.name, declared if ranked else ["..."], where)
+        return _closed(value.name, declared if ranked else ["..."], alone, where)
     if not all(isinstance(size, int) and size > 0 for size in given):
         raise BadConfig(f"{where}: input_shapes[{value.name!r}] is {tuple(given)}; accepted: positive integers")
     if ranked and len(given) != len(declared):
@@ -236,14 +244,16 @@ def _sizes(value: onnx.ValueInfoProto, given: Sequence[int] | None, where: str) 
     return tuple(given)
 
 
-def _closed(name: str, declared: Sequence[int | str], where: str) -> tuple[int, ...]:
+def _closed(name: str, declared: Sequence[int | str], alone: bool, where: str) -> tuple[int, ...]:
     """The sizes that a file declares, none of which may be open."""
     for position, size in enumerate(declared):
         if not isinstance(size, int) or size < 1:
             listed = ", ".join(str(size) for size in declared)
+            image = ",".join(str(size) for size in declared[1:]) or "..."
+            option = f", or on the command line --input-shape {image}, without the batch" if alone else ""
             raise BadConfig(
                 f"{where}: input {name!r}: dimension {position}, {size!r}, has no size; "
-                f"accepted: input_shapes={{{name!r}: ({listed})}} with a positive integer for each"
+                f"accepted: input_shapes={{{name!r}: ({listed})}} with a positive integer for each{option}"
             )
     return tuple(int(size) for size in declared)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.bitfusion.search import BITWIDTHS, QUANTITIES, layer_table
 from codesign_gym.simulators.hardware.bitfusion.tiling import Convolution, FusionArray, ceil_div
-from codesign_gym.simulators.hardware.model import Costs, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, constant, weight_bytes
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
 #: A dense convolution of at most this many channels reads an image (grey, RGB or RGBA) and is
@@ -49,9 +49,8 @@ class BitFusion(FusionArray):
             BadConfig: if a bitwidth is not one of 2 to 8.
             UnsupportedNetwork: if a layer has no tile that fits the buffers.
         """
-        xp = array_namespace(bits)
-        plain = np.asarray(bits.detach() if hasattr(bits, "detach") else bits)
-        index = plain.astype(np.int64) - BITWIDTHS[0]  # (..., layers, 2)
+        xp, bits = array_namespace(bits), constant(bits)
+        index = np.asarray(bits).astype(np.int64) - BITWIDTHS[0]  # (..., layers, 2)
         if ((index < 0) | (index >= len(BITWIDTHS))).any():
             raise BadConfig(
                 f"BitFusion has bitwidths {BITWIDTHS[0]} to {BITWIDTHS[-1]}, not {np.unique(bits).tolist()}"

@@ -10,7 +10,7 @@ have queues of their own, and two tiles are in flight, each in one half of the m
   cut into strips row by row). A strip of I columns takes ``max(I, 4)`` cycles, the array's least
   (``ExecuteController.scala``); one strip of a block takes D because the next weights shift in with
   it. Commands arrive at one strip per ``issue_cycles``: ``|(strips' cycles, n * issue_cycles)|``.
-* Memory. Loads take a cycle for each word of the bus, one more in rows that do not start on a word;
+* Memory. Loads take a cycle for each word of the bus, one more in rows that may start within a word and end in another;
   stores ``store_cycles`` for each row of D elements; each line that the L2 cache lacks
   ``l2_miss_cycles`` and each that the last level of cache lacks ``llc_miss_cycles`` on top. A missing
   line that is stored counts twice: it is fetched and written back. Tiles are loaded anew each time, and
@@ -20,6 +20,10 @@ have queues of their own, and two tiles are in flight, each in one half of the m
 
 ``|(a, b)|`` is the p-norm, p = ``overlap_exponent``: queues of finite length overlap almost perfectly
 unless both are equally busy. Five constants are fitted (the device file names data and error).
+
+Errors against the RTL on 153 layers: 7.4 % (mean, of layer shapes left out of the fit) for given mappings;
+26.5 % (Spearman .977) for the tiles that Gemmini's own software picks, which is what :meth:`Gemmini.cost` uses.
+The second figure is against first, cold runs, whose data come from memory where the model finds them in a cache.
 
 Not modelled: partial sums spilled to memory, biases, the core's own work, pooling, and the zeros of
 the padding, which are counted as loads.
@@ -52,7 +56,7 @@ from codesign_gym.simulators.hardware.gemmini.tiling import (
     own_tiles,
     work,
 )
-from codesign_gym.simulators.hardware.model import Costs, Unit, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, Unit, constant, weight_bytes
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 Floats = NDArray[np.float64]
@@ -78,6 +82,8 @@ class Activity:
 @dataclass(frozen=True)
 class Gemmini:
     """Latency of every layer by the tiles that Gemmini's own software picks; 8-bit weights and activations.
+
+    It is off by 26.5 % on average from the RTL's first runs by those tiles (see the module's docstring).
 
     Weights come from memory in every inference, because those of a network exceed the caches; a layer's
     input and output are found in the caches where they fit, as in the measurement.
@@ -106,7 +112,7 @@ class Gemmini:
 
     def cost(self, layers: Layers, bits: Array) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
-        xp = array_namespace(bits)
+        xp, bits = array_namespace(bits), constant(bits)
         rows = layers.map(np.asarray)
         loops = work(rows)
         memories = (self.dim, self.scratchpad_bytes, self.accumulator_bytes)
@@ -169,12 +175,16 @@ class Gemmini:
 
     def _loaded_words(self, loops: Work, tile: Ints, count: Floats) -> Floats:
         """Words of the bus over all tiles, shape (...)."""
-        extent, bus = loops.extent, self.bus_bytes
+        extent, bus = loops.extent, np.asarray(self.bus_bytes, dtype=np.int64)
 
         def words(loop: int) -> Ints:
-            """Words for all of a row of channels, one more in every part where rows start within a word."""
-            straddles = (extent[..., loop] % bus != 0) & (extent[..., loop] > 1)
-            return _over_tiles(extent[..., loop], tile[..., loop], lambda part: ceil_div(part, bus) + straddles)
+            """Words for all of a row of channels, one more in every part that may straddle words."""
+            start = np.gcd(np.gcd(extent[..., loop], tile[..., loop]), bus)  # parts start on multiples of it
+
+            def of_part(part: Ints) -> Ints:
+                return np.asarray(ceil_div(part, bus) + ((start < bus) & (part > start)))
+
+            return _over_tiles(extent[..., loop], tile[..., loop], of_part)
 
         def image(place: int, kernel: int) -> Floats:
             """Rows or columns of the image that all tiles along a loop and along its kernel's loop read."""

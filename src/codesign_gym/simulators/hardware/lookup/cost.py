@@ -11,6 +11,9 @@ fewer of them, or ``operator``, and the file's columns that hold them; ``values`
 ``latency`` and ``energy`` and their units, which otherwise are told by the columns' names
 (``latency_ms``).
 
+Layers of equal keys that the file tells apart by name (``network``, ``layer``, ``input_shape``), as those
+of a real network are, are one entry with their mean; ``Table.spread`` says how far they lie apart at most.
+
 Limits: nothing is interpolated. A layer that multiplies and is not in the table is an error, as is one
 of an operator that the table has; rows of other operators cost nothing, as if they were fused.
 A table without a column of batches was measured at the device's batch, and one without columns
@@ -83,17 +86,21 @@ class Table:
     Attributes:
         name: the file, for messages.
         keys: name to values of shape (entries,), integers, or text for ``operator``.
-        values: ``latency_s`` and, where known, ``energy_j``, shape (entries,).
+        values: ``latency_s`` and, where known, ``energy_j``, shape (entries,); means over equal keys.
+        labels: what else tells entries apart, name to values of shape (entries,).
+        spread: the largest range of values under equal keys, relative to their mean; 0 where all keys differ.
         levels: the index, built from ``keys``.
-        order: shape (entries,), the entry at every place of the index.
+        order: the first entry at every place of the index, shape (distinct keys,).
 
     Raises:
-        BadConfig: where two entries have the same keys.
+        BadConfig: where two entries have the same keys and labels.
     """
 
     name: str
     keys: Mapping[str, NDArray[Any]] = field(repr=False)
     values: Mapping[str, NDArray[np.float64]] = field(repr=False)
+    labels: Mapping[str, NDArray[np.str_]] = field(default_factory=dict, repr=False)
+    spread: float = field(init=False)
     levels: Mapping[str, Level] = field(init=False, repr=False)
     order: NDArray[np.intp] = field(init=False, repr=False)
 
@@ -103,13 +110,23 @@ class Table:
             values, place = np.unique(column, return_inverse=True)
             combinations, code = np.unique(code * len(values) + place, return_inverse=True)
             levels[name] = Level(values, combinations)
-        order = np.argsort(code, kind="stable")
-        if (same := np.flatnonzero(np.diff(code[order]) == 0)).size:
+        self._refuse_repeated(code)
+        means, spreads = zip(*(_merged(column, code) for column in self.values.values()), strict=True)
+        object.__setattr__(self, "values", dict(zip(self.values, means, strict=True)))
+        object.__setattr__(self, "spread", max(spreads))
+        object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "order", np.unique(code, return_index=True)[1])
+
+    def _refuse_repeated(self, code: NDArray[np.int64]) -> None:
+        """Raise for entries of equal keys, whose code is equal, that no label tells apart."""
+        columns = [code, *(np.unique(label, return_inverse=True)[1] for label in self.labels.values())]
+        order = np.lexsort(columns)
+        same = np.flatnonzero(np.all([np.diff(column[order]) == 0 for column in columns], axis=0))
+        if same.size:
             first, second = order[same[0]] + 1, order[same[0] + 1] + 1
             more = f" (and {same.size - 1} more)" if same.size > 1 else ""
-            raise BadConfig(f"{self.name}: rows {first} and {second} have the same {', '.join(self.keys)}{more}")
-        object.__setattr__(self, "levels", levels)
-        object.__setattr__(self, "order", order)
+            names = ", ".join((*self.keys, *self.labels))
+            raise BadConfig(f"{self.name}: rows {first} and {second} have the same {names}{more}")
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
@@ -203,6 +220,15 @@ class Lookup:
             place = tuple(int(i) for i in np.argwhere(np.asarray(missing))[0])
             wanted = {n: np.broadcast_to(np.asarray(column), missing.shape)[place] for n, column in keys.items()}
             raise self.table.absent(f"{what} {place[-1] if place else 0}", wanted)
+
+
+def _merged(column: NDArray[np.float64], code: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
+    """Means over entries of equal code, shape (entries,), and the largest range relative to its mean."""
+    order = np.argsort(code, kind="stable")
+    starts = np.flatnonzero(np.diff(code[order], prepend=-1))
+    mean = np.bincount(code, column) / np.bincount(code)
+    span = np.maximum.reduceat(column[order], starts) - np.minimum.reduceat(column[order], starts)
+    return mean[code], float((span / np.where(mean > 0, mean, 1)).max())
 
 
 def _place(ordered: NDArray[Any], asked: Array) -> tuple[Array, Array]:

@@ -17,6 +17,8 @@ from codesign_gym.simulators.hardware.lookup.cost import Table, TableFile, Value
 
 #: What an entry may be known by.
 KEYS = (*SHAPE, "batch", "operator", *BITS)
+#: What tells rows of equal keys apart: layers of a network are measured one by one, and some have equal shapes.
+LABELS = ("network", "layer", "input_shape")
 #: Quantity of a device file to a Costs' field.
 QUANTITIES = {name.partition("_")[0]: name for name in UNITS}
 
@@ -26,14 +28,16 @@ def read_table(path: Path, content: TableFile) -> Table:
 
     Raises:
         CodesignError: naming the file and the column or row that is wrong: absent columns, unknown keys, units,
-            layers or operators, cells that are no positive number, and rows with the same keys.
+            layers or operators, cells that are no positive number, and rows of equal keys that no name tells apart.
     """
-    sheet = _renamed(read_sheet(path), content)
+    whole = read_sheet(path)
+    sheet = _renamed(whole, content)
     found = {name: column for name in UNITS if (column := values(sheet, name, zero=True)) is not None}
     if "latency_s" not in found:
         accepted = ", ".join(f"latency_{unit}" for unit in UNITS["latency_s"])
         raise BadConfig(f"{path}: no column of latencies; accepted: {accepted}, or one named in 'table.values'")
-    return Table(str(path), _keys(sheet, tuple(content.keys)), found)
+    labels = {name: np.array(whole.texts(name)) for name in LABELS if whole.has(name)}
+    return Table(str(path), _keys(sheet, tuple(content.keys)), found, labels)
 
 
 def _renamed(sheet: Sheet, content: TableFile) -> Sheet:

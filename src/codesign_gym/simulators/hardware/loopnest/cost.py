@@ -19,7 +19,7 @@ from codesign_gym.simulators.hardware.loopnest.execution import Operands, evalua
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, Mapping, Work
 from codesign_gym.simulators.hardware.loopnest.search import BITWIDTHS, QUANTITIES, layer_table
-from codesign_gym.simulators.hardware.model import Costs, real, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, constant, real, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
@@ -46,7 +46,7 @@ class LoopNest(Machine):
             BadConfig: if a bitwidth is not one of 1 to 8, or a parameter is an array.
             UnsupportedNetwork: if a layer has no mapping that fits the buffers.
         """
-        xp = array_namespace(bits)
+        xp, bits = array_namespace(bits), constant(bits)
         rows = layers.map(np.asarray)
         index = self._operands(rows, np.asarray(bits).astype(np.int64))
         if any(((width < BITWIDTHS[0]) | (width > BITWIDTHS[-1])).any() for width in index):

@@ -41,6 +41,7 @@ from codesign_gym.simulators.hardware.loopnest.mapping import (
     check_cover,
 )
 from codesign_gym.simulators.hardware.loopnest.traffic import Traffic, traffic
+from codesign_gym.simulators.hardware.model import constant
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array
 
@@ -192,4 +193,4 @@ def _macs(work: Work) -> Array:
 
 
 def _plain(array: Array) -> np.ndarray:
-    return np.asarray(array.detach() if hasattr(array, "detach") else array)
+    return np.asarray(constant(array))

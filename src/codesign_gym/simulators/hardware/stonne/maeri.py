@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, Unit, constant, of_hardware, real, weight_bytes
 from codesign_gym.simulators.hardware.stonne import energy as event_energy
 from codesign_gym.simulators.hardware.stonne.networks import (
     PIPELINE_CYCLES,
@@ -133,7 +133,7 @@ class Maeri(Fabric):
         return found, which.reshape(extents.shape[:-1])
 
     def _costs(self, layers: Layers, bits: Array, found: dict[str, NDArray[np.float64] | Ints]) -> Costs:
-        xp, rows = array_namespace(bits), layers.map(np.asarray)
+        xp, bits, rows = array_namespace(bits), constant(bits), layers.map(np.asarray)
         found = {name: column * rows.multiplies for name, column in found.items()} | {"macs": rows.macs}
         shape = np.broadcast_shapes(*(column.shape for column in found.values()), bits.shape[:-1])
         detail = {name: xp.asarray(np.broadcast_to(column, shape).copy()) for name, column in found.items()}

@@ -23,7 +23,7 @@ import numpy as np
 from pydantic import Field
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, Unit, constant, of_hardware, real, weight_bytes
 from codesign_gym.simulators.hardware.stonne.networks import Fabric, Hardware, Ints, busiest, leave_tree, pass_cycles
 from codesign_gym.simulators.hardware.stonne.rows import cost_columns
 from codesign_gym.simulators.networks.layers import Array, Layers
@@ -58,6 +58,7 @@ class Magma(Fabric):
 
     def cost(self, layers: Layers, bits: Array) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
+        bits = constant(bits)
         hardware = (self.multipliers, self.distribution_words_per_cycle, self.reduction_words_per_cycle)
         detail = cost_columns(layers, bits, self.sparsity, (*hardware, self.tile_products, self.tile_columns), products)
         return Costs(

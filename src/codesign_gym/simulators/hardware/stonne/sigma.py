@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, Unit, constant, of_hardware, real, weight_bytes
 from codesign_gym.simulators.hardware.stonne.networks import Fabric, Hardware, Ints, busiest, leave_tree, pass_cycles
 from codesign_gym.simulators.hardware.stonne.rows import cost_columns
 from codesign_gym.simulators.networks.layers import Array, Layers
@@ -59,6 +59,7 @@ class Sigma(Fabric):
 
     def cost(self, layers: Layers, bits: Array) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
+        bits = constant(bits)
         sizes = (self.multipliers, self.distribution_words_per_cycle, self.reduction_words_per_cycle)
         found = cost_columns(layers, bits, self.sparsity, sizes, products)
         reads = sum(found.pop(f"sram_{word}_reads") for word in ("weight", "input", "partial"))

