@@ -61,7 +61,7 @@ def test_the_result_is_what_the_problem_says_of_its_design(folder: RunFolder) ->
 
 def test_the_folder_holds_what_its_table_says(folder: RunFolder) -> None:
     there = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*") if path.is_file()}
-    expected = {"config.json", "evaluations.csv", "result.json", "front.csv"}
+    expected = {"config.json", "evaluations.csv", "result.json", "front.csv", ".lock"}
     expected |= {f"plots/{name}.png" for name in ("design", "learning_curve", "pareto")}
     learned = {"checkpoints/learner.safetensors", "policy.safetensors"}
     if folder.config().agent in LEARNERS:

@@ -240,9 +240,9 @@ def test_everything_with_an_id_is_listed_and_shown(
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    whole, parts = finished(tmp_path / "whole", "ppo", 120), RunFolder(tmp_path / "parts")
+    whole, parts = finished(tmp_path / "whole", "ppo", 400), RunFolder(tmp_path / "parts")
     command = [sys.executable, "-m", "codesign_gym"]
-    given = [*TRAIN.split(), "--agent", "ppo", "--evaluations", "120", "--run", str(parts.path)]
+    given = [*TRAIN.split(), "--agent", "ppo", "--evaluations", "400", "--run", str(parts.path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         [*command, *given], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

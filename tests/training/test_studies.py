@@ -51,7 +51,8 @@ def test_a_claim_without_its_data_is_not_run_and_does_not_fail(monkeypatch) -> N
 
 def test_a_failed_claim_fails_the_report_and_the_exit_status(monkeypatch) -> None:
     failed = Report("haq", "small", (Claim("x", "", "", "", True), Claim("y", "", "", "", False)))
-    monkeypatch.setattr("codesign_gym.training.studies.haq.study", lambda scale, chosen, console: failed)
+    study = lambda scale, chosen, console: failed  # noqa: E731
+    monkeypatch.setattr("codesign_gym.training.studies.study.attribute", lambda reference: study)
     assert CliRunner().invoke(app, ["study", "haq"]).exit_code == 1
 
 
