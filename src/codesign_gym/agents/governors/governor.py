@@ -5,6 +5,7 @@ None of them chooses an exit threshold; that stays where it was set.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,8 +44,8 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Governor:
-    """Sets the clock of every domain by one rule; abstract.
+class Governor(ABC):
+    """Sets the clock of every domain by one rule.
 
     Attributes:
         threshold: position of the exit threshold among those offered; negative ones count from the last, which is
@@ -53,9 +54,9 @@ class Governor:
 
     threshold: int = -1
 
+    @abstractmethod
     def positions(self, seen: Seen) -> Ints:
         """The next clock of a domain, shape (batch,)."""
-        raise NotImplementedError
 
     def run(self, task: Task) -> None:
         """Nothing is learned; only checks that the environment tells what the governor goes by."""
