@@ -1,7 +1,8 @@
-"""Designs that no other beats."""
+"""Designs that no other beats, and what they beat together."""
 
 from __future__ import annotations
 
+import moocore
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,3 +22,14 @@ def nondominated(points: NDArray[np.float64]) -> NDArray[np.int64]:
         kept.append(left[0])
         left = left[(points[left] < points[left[0]]).any(1)]
     return np.array(kept, dtype=np.int64)
+
+
+def hypervolume(points: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """Volume between a reference point and the points that are better than it in every column.
+
+    Args:
+        points: shape (n, metrics), less is better.
+        reference: shape (metrics,).
+    """
+    inside = points[(points < reference).all(1)]
+    return float(moocore.hypervolume(inside, ref=reference)) if len(inside) else 0.0

@@ -13,26 +13,30 @@ from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.construct import ConstructCore, ConstructState, TerminalReward
 from codesign_gym.envs.core.enforcement import enforcement
-from codesign_gym.envs.core.problem import Constraint, Metric, Objective, Values
+from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
 from codesign_gym.envs.core.separable import Separable
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
 
 
 @dataclass(frozen=True, eq=False)
-class TableProblem:
+class TableProblem(Computed):
     """Metrics ``loss`` and ``use0``, ``use1``, ...; measured usages are the predicted ones times ``bias``."""
 
-    separable: Separable
+    tables: Separable
     space: DesignSpace
     bias: float = 1.0
+
+    @property
+    def separable(self) -> Separable:
+        return self.tables
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return (Metric("loss"), *(Metric(bound.metric) for bound in self.constraints))
 
     @property
-    def objective(self) -> Objective:
-        return Objective("loss", -1.0, 0.0)
+    def objectives(self) -> tuple[Objective, ...]:
+        return (Objective("loss", -1.0, 0.0),)
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
@@ -112,7 +116,7 @@ def run(
     if known is not None:
         recorder.remember(np.stack(known.designs)[:count], known.known_metrics[:count])
     core = ConstructCore(
-        recorder, Blind(), TerminalReward(), enforcement(means), view("discrete", problem.space.choices)
+        recorder, Blind(), TerminalReward(), enforcement(means), view("discrete", (problem.space.choices,))
     )
     search(agent, Task(core=core, meter=recorder, seed=seed))
     return recorder

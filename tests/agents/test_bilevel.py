@@ -36,8 +36,8 @@ class Valleys(Computed):
         return (Metric("loss"), Metric("use"))
 
     @property
-    def objective(self) -> Objective:
-        return Objective("loss", -1.0, 0.0)
+    def objectives(self) -> tuple[Objective, ...]:
+        return (Objective("loss", -1.0, 0.0),)
 
     @property
     def separable(self) -> Separable:
@@ -60,7 +60,7 @@ class Blind:
 
 def run(agent: Bilevel, evaluations: int, seed: int = 0) -> Recorder:
     problem = Valleys()
-    core = ConstructCore(problem, Blind(), TerminalReward(), enforcement("none"), view("discrete", CHOICES))  # type: ignore[arg-type]
+    core = ConstructCore(problem, Blind(), TerminalReward(), enforcement("none"), view("discrete", (CHOICES,)))  # type: ignore[arg-type]
     recorder = Recorder(problem, Limits.of(evaluations))
     search(agent, Task(replace(core, problem=recorder), recorder, seed))
     return recorder

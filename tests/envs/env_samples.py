@@ -22,8 +22,12 @@ from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
 class RandomProblem(Computed):
     """Metrics ``loss`` and ``use0``, ``use1``, ...: the totals of its tables."""
 
-    separable: Separable
+    tables: Separable
     pinned: tuple[int | None, ...]
+
+    @property
+    def separable(self) -> Separable:
+        return self.tables
 
     @cached_property
     def space(self) -> DesignSpace:
@@ -35,8 +39,8 @@ class RandomProblem(Computed):
         return (Metric("loss"), *(Metric(bound.metric) for bound in self.constraints))
 
     @property
-    def objective(self) -> Objective:
-        return Objective("loss", -1.0, 0.0)
+    def objectives(self) -> tuple[Objective, ...]:
+        return (Objective("loss", -1.0, 0.0),)
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
@@ -102,7 +106,7 @@ def core_of(
         observer=StepObserver(len(problem.space)),
         reward=reward or DenseReward(),
         enforcement=enforcement(means),
-        actions=view(actions, problem.space.choices),
+        actions=view(actions, (problem.space.choices,)),
     )
 
 

@@ -23,33 +23,33 @@ def test_the_box_is_haqs_map_of_actors_to_bitwidths(low: int, count: int, action
     if abs(position % 1.0 - 0.5) < 1e-9:
         return  # the border of two intervals, which rounding to even gives now to one and now to the other
     expected = int(np.clip(np.rint(position), low, high))
-    assert low + BoxView(count).decode(np.array([[action]]))[0] == expected
+    assert low + BoxView((count,)).decode(np.array([[action]]))[0, 0] == expected
 
 
 @given(st.integers(1, 9), st.floats(width=32))
 def test_any_number_is_a_choice(count: int, action: float) -> None:
-    (choice,) = BoxView(count).decode(np.array([[action]], dtype=np.float32))
+    ((choice,),) = BoxView((count,)).decode(np.array([[action]], dtype=np.float32))
     assert 0 <= choice < count
 
 
 @given(st.integers(1, 9))
 def test_the_box_is_cut_into_equal_intervals(count: int) -> None:
     middles = -1.0 + (np.arange(count) + 0.5) * 2.0 / count
-    np.testing.assert_array_equal(BoxView(count).decode(middles[:, None]), np.arange(count))
+    np.testing.assert_array_equal(BoxView((count,)).decode(middles[:, None])[:, 0], np.arange(count))
 
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_actions_of_a_space_cover_all_choices(name: str) -> None:
-    chosen = view(name, 5)
+    chosen = view(name, (5,))
     chosen.space.seed(0)
     actions = np.array([chosen.space.sample() for _ in range(200)])
-    assert set(chosen.decode(actions).tolist()) == set(range(5))
+    assert set(chosen.decode(actions)[:, 0].tolist()) == set(range(5))
     assert isinstance(chosen.space, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.Box)
 
 
 def test_an_unknown_view_is_named() -> None:
     with pytest.raises(UnknownName, match="action view 'boxes'; did you mean 'box'"):
-        view("boxes", 3)
+        view("boxes", (3,))
 
 
 @given(arrays.arrays(np.bool_, (6, 5)), st.integers(0, 1000))

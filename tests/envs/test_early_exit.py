@@ -13,8 +13,9 @@ from codesign_gym.envs.core.problem import feasible
 from codesign_gym.envs.early_exit.factory import Options, build, early_exit_problem
 from codesign_gym.envs.early_exit.problem import EarlyExitProblem
 from codesign_gym.envs.early_exit.relaxation import main_effects, predicted
-from codesign_gym.envs.registration import options_of
+from codesign_gym.envs.registration import takes
 from codesign_gym.errors import BadConfig, Infeasible, UnknownName
+from codesign_gym.records import parse
 from codesign_gym.testing import CHECKS, CORE_CHECKS, check_env
 
 FIRST, SECOND = "early_exit_samples:first", "early_exit_samples:second"
@@ -172,8 +173,7 @@ def test_a_single_backbone_is_no_knob() -> None:
     [
         ({"deadline_s": 1e-9}, Infeasible, "no design keeps worst_latency_s within 1e-09; the best of any"),
         ({"slack": 0.05, "deadline_for": "mean"}, Infeasible, "beyond the limit"),
-        ({"enforcement": "project"}, BadConfig, "accepted: mask, price, none, mask+price"),
-        ({"enforcement": "masks"}, UnknownName, "did you mean 'mask'"),
+        ({"enforcement": "project"}, BadConfig, "field 'enforcement' is 'project': Input should be 'mask', 'price'"),
         ({"reward": "denser"}, UnknownName, "did you mean 'dense'"),
         ({"rail": "gpus"}, UnknownName, "did you mean 'gpu'"),
         ({"thresholds": (0.9, 0.8)}, BadConfig, "accepted: ascending confidences in (0, 1]"),
@@ -188,7 +188,7 @@ def test_a_single_backbone_is_no_knob() -> None:
 )
 def test_what_cannot_be_built_is_told(options: dict[str, Any], kind: type[Exception], words: str) -> None:
     with pytest.raises(kind) as error:
-        build(Options(**{**LOOSE, **options}))
+        build(parse(Options, {**LOOSE, **options}, "codesign/EarlyExit-v0"))
     assert words in str(error.value)
 
 
@@ -233,4 +233,7 @@ def test_every_combination_of_clocks_is_a_design() -> None:
 
 
 def test_agents_ask_only_for_options_that_there_are() -> None:
-    assert options_of("codesign/EarlyExit-v0") == frozenset(Options.model_fields)
+    env = "codesign/EarlyExit-v0"
+    assert takes(env, "reward", "dense")
+    assert not takes(env, "observation", "rich")
+    assert not takes(env, "enforcement", "price+project")

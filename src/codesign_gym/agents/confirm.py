@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.agents.recorder import Limits, Recorder
-from codesign_gym.envs.core.problem import DesignProblem, Values, feasible, score, usage
+from codesign_gym.envs.core.problem import DesignProblem, Values, feasible, predicted_loss, score, usage
 
 CANDIDATES = 16
 
@@ -52,7 +52,7 @@ def confirm(recorder: Recorder, candidates: int = CANDIDATES) -> Confirmed | Non
 def _leaders(recorder: Recorder, judge: Recorder, candidates: int) -> None:
     """Measure the feasible designs of the best predicted score."""
     designs, values = np.array(recorder.designs), recorder.known_metrics
-    losses = recorder.separable.totals(designs)[:, 0]
+    losses = predicted_loss(recorder.problem, designs)
     order = np.lexsort((losses, -score(recorder.problem, values)))
     order = order[feasible(recorder.problem, values)[order]][:candidates]
     if len(order):
@@ -63,7 +63,8 @@ def _bisect(recorder: Recorder, judge: Recorder, candidates: int) -> None:
     """Measure along the front of cost and predicted usage until the cheapest design that keeps the floor is found."""
     designs, values = np.array(recorder.designs), recorder.known_metrics
     worth = score(recorder.problem, values)
-    used = recorder.separable.totals(designs)[:, 1:].max(-1)
+    tables = recorder.separable
+    used = (usage(recorder.problem, values) if tables is None else tables.totals(designs)[:, 1:]).max(-1)
     order = np.lexsort((used, -worth))  # cheapest first
     front = order[np.minimum.accumulate(used[order]) == used[order]]  # ever safer as it gets dearer
     front = front[np.r_[True, np.diff(used[front]) < 0]]

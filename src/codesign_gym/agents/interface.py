@@ -16,8 +16,9 @@ from pydantic import Field
 from codesign_gym.agents.meter import BudgetSpent, Meter
 from codesign_gym.agents.recorder import Recorder
 from codesign_gym.catalog import Catalog, attribute
-from codesign_gym.envs.core.construct import ConstructCore
 from codesign_gym.envs.core.core import Core
+from codesign_gym.envs.core.designing import DesignCore
+from codesign_gym.envs.core.separable import Separable
 from codesign_gym.errors import BadConfig
 from codesign_gym.records import Record, read_record
 
@@ -63,11 +64,21 @@ class Task:
         return self.meter
 
     @property
-    def designed(self) -> ConstructCore:
-        """The core of an environment that builds designs; raises :class:`BadConfig` for another."""
-        if not isinstance(self.core, ConstructCore):
+    def designed(self) -> DesignCore:
+        """The core of an environment that builds or refines designs; raises :class:`BadConfig` for another."""
+        if not isinstance(self.core, DesignCore):
             raise BadConfig("this agent builds designs, and this environment is controlled step by step; try 'ppo'")
         return self.core
+
+    @property
+    def separable(self) -> Separable:
+        """The problem's tables; raises :class:`BadConfig` where it has none."""
+        tables = self.recorder.separable
+        if tables is None:
+            raise BadConfig(
+                "this agent needs losses that are sums over knobs, which this problem has none of; try 'ga'"
+            )
+        return tables
 
     def with_actions(self, name: str) -> Task:
         """The same task with choices expressed another way."""

@@ -9,14 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.agents.meter import BudgetSpent
-from codesign_gym.envs.core.problem import Constraint, DesignProblem, Metric, Objective, Values, feasible, score
+from codesign_gym.envs.core.outlook import Outlook
+from codesign_gym.envs.core.problem import (
+    Constraint,
+    DesignProblem,
+    Metric,
+    Objective,
+    Values,
+    feasible,
+    predicted_loss,
+    score,
+)
 from codesign_gym.envs.core.separable import Separable
 from codesign_gym.envs.core.space import Designs, DesignSpace
+
+if TYPE_CHECKING:
+    from codesign_gym.envs.core.relaxed import Relaxed
 
 
 @dataclass(frozen=True)
@@ -81,9 +95,9 @@ class Recorder:
         return np.array(self.values).reshape(-1, len(self.problem.metrics))
 
     @property
-    def objective(self) -> Objective:
+    def objectives(self) -> tuple[Objective, ...]:
         """The problem's."""
-        return self.problem.objective
+        return self.problem.objectives
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
@@ -91,9 +105,19 @@ class Recorder:
         return self.problem.constraints
 
     @property
-    def separable(self) -> Separable:
+    def separable(self) -> Separable | None:
         """The problem's."""
         return self.problem.separable
+
+    @property
+    def outlook(self) -> Outlook:
+        """The problem's."""
+        return self.problem.outlook
+
+    @property
+    def relaxed(self) -> Relaxed | None:
+        """The problem's."""
+        return self.problem.relaxed
 
     @property
     def measured(self) -> bool:
@@ -153,7 +177,7 @@ class Recorder:
         scores, met = score(self.problem, values), feasible(self.problem, values)
         error = float(self.problem.standard_error(values[[self._best]])[0])
         near = np.flatnonzero(met & (scores >= scores[self._best] - error))
-        predicted = self.separable.totals(np.array(self.designs)[near])[:, 0]
+        predicted = predicted_loss(self.problem, np.array(self.designs)[near])
         row = int(near[np.lexsort((-scores[near], predicted))[0]])
         return (self.designs[row], self.values[row]) if error > 0 else self.best
 
@@ -190,6 +214,16 @@ class Recorder:
         if len(keys) < len(designs) or len(new) < len(fresh):
             raise BudgetSpent
         return np.array([self.values[self._row[key]] for key in keys]).reshape(-1, len(self.problem.metrics))
+
+    def charge(self, proposals: int) -> None:
+        """Spend proposals on something other than a design, such as a gradient of a mixture of designs.
+
+        Raises:
+            BudgetSpent: when fewer are left; those are spent.
+        """
+        self.proposals += min(proposals, max(self.limits.proposals - self.proposals, 0))
+        if self.proposals >= self.limits.proposals:
+            raise BudgetSpent
 
     def remember(self, designs: Designs, metrics: Values) -> None:
         """Take in what an interrupted run had scored: it is not scored, nor ``on_new`` told of it, a second time."""
@@ -230,7 +264,7 @@ class Recorder:
 
     def _record(self, designs: Designs, metrics: Values) -> None:
         scores, met = score(self.problem, metrics), feasible(self.problem, metrics)
-        predicted = self.separable.totals(np.asarray(designs, dtype=np.int64))[:, 0]
+        predicted = predicted_loss(self.problem, np.asarray(designs, dtype=np.int64))
         for i, key in enumerate(row.tobytes() for row in np.ascontiguousarray(designs, dtype=np.int64)):
             if key in self._row:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 from inspect import Parameter, signature
+from typing import Any
 
 from gymnasium.envs.registration import EnvSpec, register, registry
 
@@ -62,22 +63,24 @@ def specification(env: str) -> EnvSpec:
 
 def default_grant(env: str) -> int:
     """What an agent is granted where the user names nothing: designs, or steps; errors as in :func:`specification`."""
-    entry = specification(env).entry_point
-    made = attribute(entry) if isinstance(entry, str) else entry
-    return int(getattr(made, "default_grant", DESIGNS))
+    recipe = getattr(_made(env), "recipe", None)
+    return DESIGNS if recipe is None or recipe.default_grant is None else int(recipe.default_grant)
 
 
-def options_of(env: str) -> frozenset[str] | None:
-    """The names of an environment's arguments, or None if it takes any; errors as in :func:`specification`.
+def takes(env: str, name: str, value: Any) -> bool:
+    """Whether an environment has an argument and accepts a value for it, as far as that can be known unmade.
 
-    A class whose arguments do not show in its signature lists them as ``accepts``.
+    One without a recipe accepts what its signature has; errors as in :func:`specification`.
     """
-    entry = specification(env).entry_point
-    made = attribute(entry) if isinstance(entry, str) else entry
-    accepts: frozenset[str] | None = getattr(made, "accepts", None)
-    if accepts is not None:
-        return accepts
+    made = _made(env)
+    recipe = getattr(made, "recipe", None)
+    if recipe is not None:
+        return bool(recipe.takes(name, value))
     parameters = signature(made).parameters.values() if callable(made) else ()
-    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return frozenset(parameter.name for parameter in parameters)
+    return any(parameter.name == name or parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def _made(env: str) -> Any:
+    """What makes an environment."""
+    entry = specification(env).entry_point
+    return attribute(entry) if isinstance(entry, str) else entry

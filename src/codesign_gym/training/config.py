@@ -9,7 +9,7 @@ from pydantic import Field
 
 from codesign_gym.agents import interface
 from codesign_gym.agents.interface import Agent, AgentFile
-from codesign_gym.envs.registration import default_grant, options_of
+from codesign_gym.envs.registration import default_grant, takes
 from codesign_gym.errors import BadConfig
 from codesign_gym.records import Record
 
@@ -66,8 +66,7 @@ def configure(
     if seed > LARGEST_SEED:
         raise BadConfig(f"seed is {seed}; accepted: 0 to {LARGEST_SEED}")
     content = interface.read(agent)
-    accepted = options_of(env)
-    suggested = {name: value for name, value in content.environment.items() if accepted is None or name in accepted}
+    suggested = {name: value for name, value in content.environment.items() if takes(env, name, value)}
     return RunConfig(
         env=env,
         options={**suggested, **options},

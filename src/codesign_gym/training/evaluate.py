@@ -51,7 +51,7 @@ def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
     else:
         source = "design"
         design = _translated(config.agent, list(result["design"].values()), problem.space)
-        if changes:
+        if changes and problem.separable is not None:
             design = project(problem.separable, design)
     metrics = problem.evaluate(design)
     return {

@@ -16,8 +16,8 @@ from codesign_gym.agents.confirm import confirm
 from codesign_gym.agents.interface import Agent, Task
 from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.agents.sb3.agent import CHECKPOINT, Sb3Agent
-from codesign_gym.envs.core.construct import ConstructCore
 from codesign_gym.envs.core.core import Core
+from codesign_gym.envs.core.designing import DesignCore
 from codesign_gym.envs.core.problem import DesignProblem, Values, feasible, score
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.envs.registration import specification
@@ -51,10 +51,10 @@ Listener = Callable[[Progress], None]
 Scalars = Callable[[dict[str, float], int], None]
 
 
-def core_of(env: str, options: dict[str, Any]) -> ConstructCore:
+def core_of(env: str, options: dict[str, Any]) -> DesignCore:
     """The core of a registered environment that builds designs; errors as in :func:`any_core_of`."""
     core = any_core_of(env, options)
-    if not isinstance(core, ConstructCore):
+    if not isinstance(core, DesignCore):
         raise BadConfig(f"environment {specification(env).id} is controlled step by step; accepted: one that designs")
     return core
 
@@ -99,14 +99,14 @@ def train(
     with folder.locked():
         if folder.open(config) and folder.finished:
             return folder.result()
-        if isinstance(core, ConstructCore):
+        if isinstance(core, DesignCore):
             return _train(config, agent, core, folder, listener, scalars)
         tell = lambda steps, found: listener(Progress(steps, steps, found, {}))  # noqa: E731
         return control.train(config, agent, control.control_core(core), folder, tell, scalars)
 
 
 def _train(
-    config: RunConfig, agent: Agent, core: ConstructCore, folder: RunFolder, listener: Listener, scalars: Scalars
+    config: RunConfig, agent: Agent, core: DesignCore, folder: RunFolder, listener: Listener, scalars: Scalars
 ) -> dict[str, Any]:
     recorder = Recorder(core.problem, Limits(config.evaluations, config.proposals))
     earlier_s = _recall(recorder, folder)
@@ -158,7 +158,7 @@ def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, second
     return {
         "metrics": dict(zip(names, map(float, metrics), strict=True)),
         "score": float(score(problem, metrics[None])[0]),
-        "objective": problem.objective.metric,
+        "objective": " + ".join(objective.metric for objective in problem.objectives),
         "claims": problem.claim(design),
         "preparation": searched.preparation,
         "reference": reference(problem),

@@ -61,9 +61,9 @@ class SparseNet(Computed):
         return (Metric("loss"), Metric("macs"))
 
     @property
-    def objective(self) -> Objective:
+    def objectives(self) -> tuple[Objective, ...]:
         """Lose as little as possible."""
-        return Objective("loss", weight=-1.0, reference=0.0)
+        return (Objective("loss", weight=-1.0, reference=0.0),)
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
@@ -126,7 +126,7 @@ def core(
         observer=OBSERVERS[observation](problem),
         reward=REWARDS[reward](),
         enforcement=enforcement_of(enforcement),
-        actions=view(action, problem.space.choices),
+        actions=view(action, (problem.space.choices,)),
     )
 
 

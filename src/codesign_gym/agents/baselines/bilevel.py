@@ -223,9 +223,8 @@ def ranking(problem: DesignProblem, metrics: Values) -> NDArray[np.int64]:
     within a budget, less is no gain.
     """
     floors = [bound.metric for bound in problem.constraints if bound.limit < bound.reference]
-    less = column(problem, problem.objective.metric)
     criteria = np.stack(  # (batch, criteria), less is better
-        [-problem.objective.reward(metrics[:, less]), *(-metrics[:, column(problem, name)] for name in floors)], axis=-1
+        [-score(problem, metrics), *(-metrics[:, column(problem, name)] for name in floors)], axis=-1
     )
     front = fronts(criteria)
     return np.lexsort((-crowding(criteria, front), front, excess(problem, metrics)))

@@ -73,7 +73,8 @@ class Evolutionary:
 
     def _first(self, task: Task, generator: np.random.Generator) -> Designs:
         """The first generation, shape (population, knobs)."""
-        uniform = ranked(task.recorder.separable)[: self.population // 2]
+        tables = task.recorder.separable
+        uniform = ranked(tables)[: self.population // 2] if tables else sample(task.designed, generator, 0)
         rest = sample(task.designed, generator, self.population - len(uniform))
         return _repaired(task.recorder, np.concatenate([uniform, rest]))
 
@@ -112,4 +113,5 @@ def _stale(designs: Designs, known: set[bytes]) -> NDArray[np.bool_]:
 
 
 def _repaired(problem: DesignProblem, designs: Designs) -> Designs:
-    return project(problem.separable, designs) if problem.constraints else designs
+    """Repaired by the tables, where there are any; else infeasible designs just rank last."""
+    return project(problem.separable, designs) if problem.constraints and problem.separable else designs

@@ -43,7 +43,7 @@ class Greedy:
             Infeasible: if no design was found that is predicted to keep the constraints.
             BudgetSpent: if the grant ends before the bisection.
         """
-        loosest(task.recorder, partial(descend, task.recorder.separable), self.rounds)
+        loosest(task.recorder, task.separable, partial(descend, task.separable), self.rounds)
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,10 @@ class Milp:
             BadConfig: if a solution takes longer than ``time_limit_s``.
             BudgetSpent: if the grant ends before.
         """
-        separable = task.recorder.separable
-        found = loosest(task.recorder, partial(solve, separable, time_limit_s=self.time_limit_s), self.rounds)
+        separable = task.separable
+        found = loosest(
+            task.recorder, separable, partial(solve, separable, time_limit_s=self.time_limit_s), self.rounds
+        )
         if found is None:
             return
         limits, design = found

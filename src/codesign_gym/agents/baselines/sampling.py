@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from codesign_gym.envs.core.construct import ConstructCore
-from codesign_gym.envs.core.enforcement import legal, project
+from codesign_gym.envs.core.designing import DesignCore
+from codesign_gym.envs.core.enforcement import project
 from codesign_gym.envs.core.problem import DesignProblem
+from codesign_gym.envs.core.sampling import legal_designs
 from codesign_gym.envs.core.space import Designs
 
 
-def sample(core: ConstructCore, generator: np.random.Generator, batch: int) -> Designs:
+def sample(core: DesignCore, generator: np.random.Generator, batch: int) -> Designs:
     """What an agent that acts uniformly at random would build in the environment.
 
     Args:
@@ -24,7 +25,7 @@ def sample(core: ConstructCore, generator: np.random.Generator, batch: int) -> D
     problem = core.problem
     masked = core.enforcement.mask and problem.constraints
     designs = sample_legal(problem, generator, batch) if masked else problem.space.sample(generator, batch)
-    return project(problem.separable, designs) if core.enforcement.project else designs
+    return project(problem.separable, designs) if core.enforcement.project and problem.separable else designs
 
 
 def sample_legal(problem: DesignProblem, generator: np.random.Generator, batch: int) -> Designs:
@@ -33,16 +34,4 @@ def sample_legal(problem: DesignProblem, generator: np.random.Generator, batch: 
     Returns:
         Shape (batch, knobs).
     """
-    separable, allowed = problem.separable, problem.space.allowed
-    bound = np.tile(separable.least.start[1:], (batch, 1))  # (batch, constraints) least usage still in reach
-    prefix, rows = np.zeros(batch, dtype=np.int64), np.arange(batch)
-    designs = np.empty((batch, len(allowed)), dtype=np.int64)
-    for knob in range(len(allowed)):
-        change = separable.least.change[knob, prefix, 1:]  # (batch, constraints, choices)
-        mask = legal(np.broadcast_to(allowed[knob], (batch, separable.choices)), bound, change)
-        choice = np.where(mask, generator.random(mask.shape), -1.0).argmax(-1)
-        designs[:, knob] = choice
-        bound = bound + change[rows, :, choice]
-        group_done = (knob + 1) % separable.slots == 0
-        prefix = np.zeros_like(prefix) if group_done else prefix * separable.choices + choice
-    return designs
+    return legal_designs(problem, generator.random((batch, len(problem.space), problem.space.choices)))

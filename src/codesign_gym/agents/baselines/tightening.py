@@ -18,7 +18,9 @@ RESOLUTION = 1e-3  # relative; a bracket this narrow is not halved any more
 LEAST_SCALE = 1e-3  # a prediction a thousand times too small is of no use to bisection
 
 
-def loosest(problem: DesignProblem, propose: Callable[[Table], Designs], rounds: int) -> tuple[Table, Designs] | None:
+def loosest(
+    problem: DesignProblem, separable: Separable, propose: Callable[[Table], Designs], rounds: int
+) -> tuple[Table, Designs] | None:
     """Bisect a factor on the limits of all constraints whose usage is only predicted.
 
     A constraint is taken for exact as long as its measured usage is what the tables say; its limit
@@ -27,6 +29,7 @@ def loosest(problem: DesignProblem, propose: Callable[[Table], Designs], rounds:
 
     Args:
         problem: measures one design a round.
+        separable: its tables.
         propose: the design of shape (knobs,) to try within limits of shape (constraints,) on the
             predicted usages; raises Infeasible where there is none.
         rounds: at most so many proposals.
@@ -52,14 +55,14 @@ def loosest(problem: DesignProblem, propose: Callable[[Table], Designs], rounds:
             low = scale
         else:
             measured = usage(problem, problem.evaluate(design[None]))[0]
-            uncertain |= ~np.isclose(measured, problem.separable.totals(design)[1:], rtol=EXACT, atol=EXACT)
+            uncertain |= ~np.isclose(measured, separable.totals(design)[1:], rtol=EXACT, atol=EXACT)
             if within(measured):
                 kept, low = (limits, design), scale
             else:
                 high = scale
         if not uncertain.any():
             break
-        least, most = _reach(problem.separable, uncertain)
+        least, most = _reach(separable, uncertain)
         low, high = max(low, least), min(high, most)
         if high <= low * (1 + RESOLUTION):
             break

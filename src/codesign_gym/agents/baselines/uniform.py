@@ -18,7 +18,7 @@ class Uniform:
 
     def run(self, task: Task) -> None:
         """Spend one evaluation per choice, or what is granted."""
-        task.recorder.evaluate(ranked(task.recorder.separable))
+        task.recorder.evaluate(ranked(task.separable))
 
 
 def ranked(separable: Separable) -> Designs:

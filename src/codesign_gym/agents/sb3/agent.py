@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,8 +24,8 @@ from codesign_gym.agents.sb3.noise import DecayingNoise
 from codesign_gym.agents.sb3.trees import restore
 from codesign_gym.agents.sb3.vec_env import CodesignVecEnv
 from codesign_gym.catalog import attribute
-from codesign_gym.envs.core.construct import ConstructCore
 from codesign_gym.envs.core.core import Core
+from codesign_gym.envs.core.designing import DesignCore
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.envs.core.views import CodesignVectorEnv
 from codesign_gym.errors import BadConfig, StorageError
@@ -99,11 +99,11 @@ class Sb3Agent:
             callback.save(spent=True)
             raise
 
-    def designs(self, core: ConstructCore, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> Designs:
+    def designs(self, core: DesignCore, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> Designs:
         """The design that a trained policy builds in an environment, shape (1, knobs); errors as :meth:`acting`."""
         core = core.with_actions(self.actions)
-        last = walk(core, self.acting(core, arrays, state), [np.random.default_rng(0)])
-        return np.asarray(last.design, dtype=np.int64)
+        last: Any = walk(cast(Core[Any], core), self.acting(core, arrays, state), [np.random.default_rng(0)])
+        return core.result(last)
 
     def acting(self, core: Core[Any], arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> Policy:
         """A trained policy that acts in an environment, deterministically.
@@ -228,8 +228,8 @@ class _EveryRollout(BaseCallback):
         episode = core.horizon * self.agent.environments
         if self._saved_at >= 0 and self.num_timesteps - self._saved_at < episode:
             return  # off-policy rollouts are a few steps long
-        if self._saved_at >= 0 and self.agent.greedy and self._has_learned() and isinstance(core, ConstructCore):
-            walk(core, _Greedy(self.model), [np.random.default_rng(0)])  # evaluates the design it ends with
+        if self._saved_at >= 0 and self.agent.greedy and self._has_learned() and isinstance(core, DesignCore):
+            walk(cast(Core[Any], core), _Greedy(self.model), [np.random.default_rng(0)])  # evaluates the design it ends with
         self.save()
 
     def save(self, spent: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""One adapter for actions: a choice among n values, or several at once, as Discrete, MultiDiscrete or Box."""
+"""One adapter for actions: one choice or several at once, as Discrete, MultiDiscrete or Box."""
 
 from __future__ import annotations
 
@@ -19,77 +19,7 @@ class BadAction(CodesignError):
 
 
 class ActionView(Protocol):
-    """A way to express one choice among ``choices`` ordered values."""
-
-    @property
-    def choices(self) -> int:
-        """Number of values."""
-        ...
-
-    @property
-    def space(self) -> gym.Space[Any]:
-        """The space of one environment's actions."""
-        ...
-
-    def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
-        """Value indices of shape (batch,) from actions of shape (batch, ...)."""
-        ...
-
-
-@dataclass(frozen=True)
-class DiscreteView:
-    """The value's index."""
-
-    choices: int
-
-    @property
-    def space(self) -> gym.Space[Any]:
-        """``Discrete(choices)``."""
-        return gym.spaces.Discrete(self.choices)
-
-    def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
-        """Actions are the indices; raises :class:`BadAction` for others."""
-        return _indices(actions, self.choices).reshape(-1)
-
-
-@dataclass(frozen=True)
-class MultiDiscreteView:
-    """The value's index, as a vector of one."""
-
-    choices: int
-
-    @property
-    def space(self) -> gym.Space[Any]:
-        """``MultiDiscrete([choices])``."""
-        return gym.spaces.MultiDiscrete([self.choices])
-
-    def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
-        """Actions hold the index in their only column; raises :class:`BadAction` for others."""
-        return _indices(actions, self.choices).reshape(-1)
-
-
-@dataclass(frozen=True)
-class BoxView:
-    """A real number in [-1, 1], cut into equal intervals, one per value.
-
-    Shifted to [0, 1] this is HAQ's map from an actor's output to a bitwidth (Wang et al., CVPR 2019,
-    section 3.1), with its end points clipped.
-    """
-
-    choices: int
-
-    @property
-    def space(self) -> gym.Space[Any]:
-        """``Box(-1, 1, (1,), float32)``."""
-        return gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
-
-    def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
-        """The interval that each action lies in; NaN counts as the lowest."""
-        return _intervals(actions, self.choices).reshape(-1)
-
-
-class SeveralView(Protocol):
-    """A way to express several choices at once, each among ``sizes[i]`` ordered values."""
+    """A way to express choices, each among ordered values."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -107,8 +37,8 @@ class SeveralView(Protocol):
 
 
 @dataclass(frozen=True)
-class SeveralDiscreteView:
-    """One index of the whole combination, the last choice fastest."""
+class DiscreteView:
+    """One index of the whole combination, the last choice fastest; of a single choice, the value's index."""
 
     sizes: tuple[int, ...]
 
@@ -120,11 +50,13 @@ class SeveralDiscreteView:
     def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
         """Actions are the indices; raises :class:`BadAction` for others."""
         joint = _indices(actions, prod(self.sizes)).reshape(-1)
+        if len(self.sizes) == 1:
+            return joint[:, None]
         return np.stack(np.unravel_index(joint, self.sizes), -1).astype(np.int64)
 
 
 @dataclass(frozen=True)
-class SeveralMultiDiscreteView:
+class MultiDiscreteView:
     """An index per choice."""
 
     sizes: tuple[int, ...]
@@ -136,12 +68,16 @@ class SeveralMultiDiscreteView:
 
     def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
         """Actions are the indices; raises :class:`BadAction` for others."""
-        return _indices(actions, np.array(self.sizes))
+        return _indices(actions, np.array(self.sizes)).reshape(-1, len(self.sizes))
 
 
 @dataclass(frozen=True)
-class SeveralBoxView:
-    """A real number in [-1, 1] per choice, cut into equal intervals as in :class:`BoxView`."""
+class BoxView:
+    """A real number in [-1, 1] per choice, cut into equal intervals, one per value.
+
+    Shifted to [0, 1] this is HAQ's map from an actor's output to a bitwidth (Wang et al., CVPR 2019,
+    section 3.1), with its end points clipped.
+    """
 
     sizes: tuple[int, ...]
 
@@ -152,55 +88,42 @@ class SeveralBoxView:
 
     def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
         """The interval that each action lies in; NaN counts as the lowest."""
-        return _intervals(actions, np.array(self.sizes))
+        sizes = np.array(self.sizes)
+        wanted = np.asarray(actions, dtype=np.float64).reshape(-1, len(sizes))
+        bounded = np.minimum(np.fmax(wanted, -1.0), 1.0)  # fmax takes the number where the other is NaN
+        return np.asarray(np.minimum((bounded + 1.0) / 2.0 * sizes, sizes - 1), dtype=np.int64)
 
 
-def _intervals(actions: NDArray[Any], choices: int | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Which of equal intervals of [-1, 1] each number lies in; ``choices`` broadcasts against the last axis."""
-    wanted = np.asarray(actions, dtype=np.float64)
-    bounded = np.minimum(np.fmax(wanted, -1.0), 1.0)  # fmax takes the number where the other is NaN
-    return np.asarray(np.minimum((bounded + 1.0) / 2.0 * choices, choices - 1), dtype=np.int64)
-
-
-def _indices(actions: NDArray[Any], choices: int | NDArray[np.int64]) -> NDArray[np.int64]:
+def _indices(actions: NDArray[Any], sizes: int | NDArray[np.int64]) -> NDArray[np.int64]:
     """Actions as indices, checked: one that is out of range would pick another knob's value.
 
-    ``choices`` broadcasts against the last axis.
+    ``sizes`` broadcasts against the last axis.
     """
     indices = np.asarray(actions)
-    if indices.dtype.kind not in "iub" or not ((indices >= 0) & (indices < choices)).all():
+    if indices.dtype.kind not in "iub" or not ((indices >= 0) & (indices < sizes)).all():
         raise BadAction(
-            f"actions are {indices.tolist()!s:.60}; accepted: whole numbers from 0 to {np.subtract(choices, 1)}"
+            f"actions are {indices.tolist()!s:.60}; accepted: whole numbers from 0 to {np.subtract(sizes, 1)}"
         )
     return indices.astype(np.int64, copy=False)
 
 
-VIEWS: dict[str, Callable[[int], ActionView]] = {
+VIEWS: dict[str, Callable[[tuple[int, ...]], ActionView]] = {
     "discrete": DiscreteView,
     "multidiscrete": MultiDiscreteView,
     "box": BoxView,
 }
 
 
-def view(name: str, choices: int) -> ActionView:
-    """The action view of a name; raises :class:`UnknownName`."""
+def view(name: str, sizes: tuple[int, ...]) -> ActionView:
+    """The action view of a name; raises :class:`UnknownName`.
+
+    Args:
+        name: ``discrete``, ``multidiscrete`` or ``box``.
+        sizes: number of values of each choice.
+    """
     if name not in VIEWS:
         raise UnknownName("action view", name, VIEWS)
-    return VIEWS[name](choices)
-
-
-SEVERAL_VIEWS: dict[str, Callable[[tuple[int, ...]], SeveralView]] = {
-    "discrete": SeveralDiscreteView,
-    "multidiscrete": SeveralMultiDiscreteView,
-    "box": SeveralBoxView,
-}
-
-
-def several_view(name: str, sizes: tuple[int, ...]) -> SeveralView:
-    """The view of several choices of a name; raises :class:`UnknownName`."""
-    if name not in SEVERAL_VIEWS:
-        raise UnknownName("action view", name, SEVERAL_VIEWS)
-    return SEVERAL_VIEWS[name](sizes)
+    return VIEWS[name](sizes)
 
 
 def nearest_legal(choice: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:

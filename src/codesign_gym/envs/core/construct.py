@@ -15,9 +15,8 @@ from codesign_gym.envs.core.actions import ActionView, BadAction, nearest_legal,
 from codesign_gym.envs.core.core import put, take
 from codesign_gym.envs.core.drawing import bars
 from codesign_gym.envs.core.enforcement import Enforcement, legal, project
-from codesign_gym.envs.core.problem import DesignProblem, score, usage
-from codesign_gym.envs.core.separable import Walk
-from codesign_gym.errors import Infeasible
+from codesign_gym.envs.core.problem import DesignProblem, objective_names, rewards, usage
+from codesign_gym.errors import BadConfig, Infeasible
 
 Array = NDArray[Any]
 
@@ -26,14 +25,14 @@ Array = NDArray[Any]
 class ConstructState:
     """A batch of half-built designs.
 
-    Estimates are totals of :class:`~codesign_gym.envs.core.separable.Separable` tables, columns
+    Estimates are those of the problem's :class:`~codesign_gym.envs.core.outlook.Outlook`, columns
     (loss, usage of each constraint); exact once the design is finished.
     """
 
     step: Array  # (batch,) decisions taken
     prefix: Array  # (batch,) joint index of the current group's earlier choices
     design: Array  # (batch, knobs) choice indices, int16 since every step copies them; 0 where undecided
-    estimate: Array  # (batch, 1 + constraints) totals if the rest were typical choices
+    estimate: Array  # (batch, 1 + constraints) where the totals are expected to end
     bound: Array  # (batch, constraints) least usage that can still be reached
     mask: Array  # (batch, choices) legal choices of the next decision
     price: Array  # (batch, constraints) reward given up per unit of usage; outlives episodes
@@ -66,18 +65,18 @@ class Reward(Protocol):
 
 @dataclass(frozen=True)
 class TerminalReward:
-    """Nothing until the design is finished; then the objective's reward, less the price of usage above the limit."""
+    """Nothing until the design is finished; then the objectives' rewards, less the price of usage above the limit."""
 
     def __call__(
         self, problem: DesignProblem, before: ConstructState, after: ConstructState, finished: Array
     ) -> Mapping[str, NDArray[np.float64]]:
-        """Terms ``objective`` and, where a price is charged, ``price``."""
-        objective, price = np.zeros(len(finished)), np.zeros(len(finished))
+        """A term per objective, ``objective`` where there is one, else by its metric; and ``price``."""
+        earned, price = np.zeros((len(finished), len(problem.objectives))), np.zeros(len(finished))
         if finished.any():
             metrics = after.metrics[finished]
-            objective[finished] = score(problem, metrics)
+            earned[finished] = rewards(problem, metrics)
             price[finished] = -(before.price[finished] * (usage(problem, metrics) - 1.0)).sum(-1)
-        return {"objective": objective, "price": price}
+        return {**dict(zip(objective_names(problem), earned.T, strict=True)), "price": price}
 
 
 @dataclass(frozen=True)
@@ -114,6 +113,7 @@ class ConstructCore:
 
     Raises:
         Infeasible: if no design keeps within the constraints; names the tightest one.
+        BadConfig: for a reward or an enforcement that needs tables, where the problem has none.
     """
 
     problem: DesignProblem
@@ -123,15 +123,13 @@ class ConstructCore:
     actions: ActionView
 
     def __post_init__(self) -> None:
-        least = self.problem.separable.least.start[1:]
-        if (least > 1 + 1e-9).any():
-            worst = int(least.argmax())
-            bound = self.problem.constraints[worst]
-            feasible = bound.reference + least[worst] * (bound.limit - bound.reference)
-            raise Infeasible(
-                f"no design keeps {bound.metric} within {bound.limit:.6g}; the least that any design needs is "
-                f"{feasible:.6g}, {least[worst]:.4g} times the limit"
-            )
+        check_feasible(self.problem)
+        if self.problem.separable is not None:
+            return
+        if self.enforcement.project:
+            raise BadConfig("enforcement 'project' repairs by sums over knobs, and this problem has none; try mask")
+        if isinstance(self.reward, DenseReward):
+            raise BadConfig("reward 'dense' is made of sums over knobs, and this problem has none; try terminal")
 
     @property
     def observation_space(self) -> gym.spaces.Box:
@@ -150,21 +148,23 @@ class ConstructCore:
 
     def with_actions(self, name: str) -> ConstructCore:
         """The same environment with choices expressed another way; raises :class:`UnknownName`."""
-        return replace(self, actions=view(name, self.problem.space.choices))
+        return replace(self, actions=view(name, self.actions.sizes))
 
     def initial(self, generators: Sequence[np.random.Generator], previous: ConstructState | None) -> ConstructState:
         """No knob decided; the price goes on from ``previous``."""
         batch, problem = len(generators), self.problem
-        bound = self._repeat(problem.separable.least.start[1:], batch)
+        view_of = np.tile(problem.outlook.start(), (batch, 1))
+        columns = 1 + len(problem.constraints)
         step, prefix = np.zeros(batch, dtype=np.int64), np.zeros(batch, dtype=np.int64)
+        design = np.zeros((batch, len(problem.space)), dtype=np.int16)
         return ConstructState(
             step=step,
             prefix=prefix,
-            design=np.zeros((batch, len(problem.space)), dtype=np.int16),
-            estimate=self._repeat(problem.separable.typical.start, batch),
-            bound=bound,
-            mask=self._mask(step, prefix, bound),
-            price=self._repeat(self._start_price, batch) if previous is None else previous.price,
+            design=design,
+            estimate=view_of[:, :columns],
+            bound=view_of[:, columns:],
+            mask=self._mask(design, step, prefix, view_of[:, columns:]),
+            price=np.tile(self._start_price, (batch, 1)) if previous is None else previous.price,
             corrections=np.zeros(batch, dtype=np.int64),
             metrics=np.zeros((batch, len(problem.metrics))),
         )
@@ -172,7 +172,7 @@ class ConstructCore:
     def transition(self, state: ConstructState, actions: Array) -> ConstructState:
         """Decide the next knob of every unfinished design."""
         knobs = len(self.problem.space)
-        wanted = self.actions.decode(actions)
+        wanted = self.actions.decode(actions)[:, 0]
         if len(wanted) != len(state.step):
             raise BadAction(f"{len(wanted)} actions for {len(state.step)} environments")
         going = state.step < knobs
@@ -187,15 +187,15 @@ class ConstructCore:
 
     def _decide(self, state: ConstructState, wanted: NDArray[np.int64]) -> ConstructState:
         """The next knob of designs that all have one left."""
-        separable, at = self.problem.separable, state.step
+        outlook, at = self.problem.outlook, state.step
         choice = nearest_legal(wanted, state.mask)
         design = state.design.copy()
         design[np.arange(len(at)), at] = choice
         columns = state.estimate.shape[1]
-        added = self._changes.added(at, state.prefix, choice)
+        added = outlook.added(design, at, state.prefix, choice)
         bound = state.bound + added[:, columns:]
         step = at + 1
-        prefix = np.where(step % separable.slots == 0, 0, state.prefix * separable.choices + choice)
+        prefix = np.where(step % outlook.slots == 0, 0, state.prefix * self.problem.space.choices + choice)
         return replace(
             state,
             step=step,
@@ -203,23 +203,25 @@ class ConstructCore:
             design=design,
             estimate=state.estimate + added[:, :columns],
             bound=bound,
-            mask=self._mask(step, prefix, bound),
+            mask=self._mask(design, step, prefix, bound),
             corrections=state.corrections + (choice != wanted),
         )
 
     def _finish(self, state: ConstructState, finished: Array) -> ConstructState:
         """Repair, evaluate and price the designs that have just been completed."""
         designs = state.design[finished].astype(np.int64)
-        if self.enforcement.project:
+        if self.enforcement.project and self.problem.separable is not None:
             designs = project(self.problem.separable, designs)
-        metrics, used = state.metrics.copy(), self.problem.separable.totals(designs)
-        metrics[finished] = self.problem.evaluate(designs)
+        metrics, found = state.metrics.copy(), self.problem.evaluate(designs)
+        metrics[finished] = found
+        totals = self.problem.outlook.totals(designs, usage(self.problem, found))
         design, price = state.design.copy(), state.price.copy()
         estimate, bound = state.estimate.copy(), state.bound.copy()
         if self.enforcement.price is not None:
             # Charged on the design as the agent built it: a repaired one never exceeds its limit.
-            price[finished] = self.enforcement.price.update(price[finished], estimate[finished, 1:], self._start_price)
-        design[finished], estimate[finished], bound[finished] = designs, used, used[:, 1:]
+            built = estimate[finished, 1:] if self.enforcement.project else totals[:, 1:]
+            price[finished] = self.enforcement.price.update(price[finished], built, self._start_price)
+        design[finished], estimate[finished], bound[finished] = designs, totals, totals[:, 1:]
         return replace(state, design=design, estimate=estimate, bound=bound, metrics=metrics, price=price)
 
     def observation(self, state: ConstructState) -> NDArray[np.float32]:
@@ -254,31 +256,37 @@ class ConstructCore:
             "metrics": state.metrics,
         }
 
+    def result(self, state: ConstructState) -> NDArray[np.int64]:
+        """The design that an episode comes to, shape (batch, knobs)."""
+        return np.asarray(state.design, dtype=np.int64)
+
     def render(self, state: ConstructState) -> NDArray[np.uint8]:
         """A bar per decided knob of the first environment."""
-        return bars(self.problem.space, state.design[0], int(state.step[0]), self.problem.separable.slots)
-
-    @cached_property
-    def _changes(self) -> Walk:
-        """What every choice adds to the estimate and, behind it, to the bound: one look-up a step for both."""
-        typical, least = self.problem.separable.typical, self.problem.separable.least
-        return Walk(
-            np.concatenate([typical.start, least.start[1:]]),
-            np.concatenate([typical.change, least.change[:, :, 1:]], axis=2),
-        )
+        return bars(self.problem.space, state.design[0], int(state.step[0]), self.problem.outlook.slots)
 
     @cached_property
     def _start_price(self) -> NDArray[np.float64]:
-        price = self.enforcement.price
-        return price.start(self.problem.separable) if price else np.zeros(len(self.problem.constraints))
+        price, separable = self.enforcement.price, self.problem.separable
+        if price is None:
+            return np.zeros(len(self.problem.constraints))
+        return np.ones(len(self.problem.constraints)) if separable is None else price.start(separable)
 
-    def _mask(self, step: Array, prefix: Array, bound: Array) -> NDArray[np.bool_]:
+    def _mask(self, design: Array, step: Array, prefix: Array, bound: Array) -> NDArray[np.bool_]:
         at = np.minimum(step, len(self.problem.space) - 1)
         allowed = self.problem.space.allowed[at]
         if not (self.enforcement.mask and self.problem.constraints):
             return allowed
-        return legal(allowed, bound, self.problem.separable.least.change[at, prefix, 1:])
+        return legal(allowed, bound, self.problem.outlook.changes(design, at, prefix))
 
-    @staticmethod
-    def _repeat(row: NDArray[np.float64], batch: int) -> NDArray[np.float64]:
-        return np.tile(row, (batch, 1))
+
+def check_feasible(problem: DesignProblem) -> None:
+    """Raise :class:`Infeasible`, naming the tightest constraint, where what is known says that no design keeps them."""
+    least = problem.outlook.start()[1 + len(problem.constraints) :]
+    if (least > 1 + 1e-9).any():
+        worst = int(least.argmax())
+        bound = problem.constraints[worst]
+        feasible = bound.reference + least[worst] * (bound.limit - bound.reference)
+        raise Infeasible(
+            f"no design keeps {bound.metric} within {bound.limit:.6g}; the least that any design needs is "
+            f"{feasible:.6g}, {least[worst]:.4g} times the limit"
+        )

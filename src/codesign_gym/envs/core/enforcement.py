@@ -8,6 +8,7 @@ They are values and combine: ``"price+project"`` charges and repairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from codesign_gym.envs.core.separable import Separable, Table
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.errors import BadConfig, UnknownName
+
+#: What there is to choose from where repair, which needs sums over knobs, is not possible.
+Unrepaired = Literal["mask", "price", "none", "mask+price", "price+mask"]
 
 TOLERANCE = 1e-9  # relative; sums of tables are exact to about 1e-15 per layer
 

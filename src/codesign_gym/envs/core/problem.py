@@ -6,13 +6,19 @@ Search baselines work on a problem directly; construct and refine environments w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign_gym.envs.core.outlook import Free, Outlook, Tables
 from codesign_gym.envs.core.separable import Separable
 from codesign_gym.envs.core.space import Designs, DesignSpace
+from codesign_gym.errors import BadConfig
+
+if TYPE_CHECKING:
+    from codesign_gym.envs.core.relaxed import Relaxed
 
 Values = NDArray[np.float64]
 
@@ -52,11 +58,19 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Objective:
-    """What a finished design earns: ``weight * (metric - reference)``."""
+    """What a finished design earns: ``weight * (metric - reference)``.
+
+    Attributes:
+        metric: the metric's name.
+        weight: reward per unit of the metric; negative where less is better.
+        reference: the metric's value that earns nothing.
+        worst: the metric's value at the reference point of hypervolumes; None where none is stated.
+    """
 
     metric: str
     weight: float
     reference: float
+    worst: float | None = None
 
     def reward(self, value: Values) -> Values:
         """The reward of metric values of any shape."""
@@ -77,8 +91,8 @@ class DesignProblem(Protocol):
         ...
 
     @property
-    def objective(self) -> Objective:
-        """The metric to improve."""
+    def objectives(self) -> tuple[Objective, ...]:
+        """The metrics to improve; one score is their rewards' sum."""
         ...
 
     @property
@@ -87,8 +101,18 @@ class DesignProblem(Protocol):
         ...
 
     @property
-    def separable(self) -> Separable:
-        """Tables whose sums predict the objective's loss and the constraints' usage."""
+    def separable(self) -> Separable | None:
+        """Tables whose sums predict the objectives' loss and the constraints' usage; None where nothing is a sum."""
+        ...
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is known of half-built designs."""
+        ...
+
+    @property
+    def relaxed(self) -> Relaxed | None:
+        """Losses and metrics of mixtures of choices, to be differentiated; None where there are only the tables."""
         ...
 
     @property
@@ -111,7 +135,7 @@ class DesignProblem(Protocol):
         ...
 
     def standard_error(self, metrics: Values) -> Values:
-        """Standard error of the objective's reward, shape (batch,), of metrics (batch, metrics); 0 where exact."""
+        """Standard error of the score, shape (batch,), of metrics (batch, metrics); 0 where exact."""
         ...
 
     def evaluate(self, designs: Designs) -> Values:
@@ -119,7 +143,36 @@ class DesignProblem(Protocol):
         ...
 
 
-class Computed:
+class Structured:
+    """What a :class:`DesignProblem` knows of its structure where it says nothing else: nothing is a sum over knobs."""
+
+    if TYPE_CHECKING:  # a property here would be taken for the default of a dataclass's field
+
+        @property
+        def space(self) -> DesignSpace:
+            """The problem's."""
+
+        @property
+        def constraints(self) -> tuple[Constraint, ...]:
+            """The problem's."""
+
+    @property
+    def separable(self) -> Separable | None:
+        """There are no tables."""
+        return None
+
+    @property
+    def relaxed(self) -> Relaxed | None:
+        """There is nothing to differentiate but the tables."""
+        return None
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """The tables', where there are any."""
+        return Free(len(self.constraints), self.space.choices) if self.separable is None else Tables(self.separable)
+
+
+class Computed(Structured):
     """What a :class:`DesignProblem` whose metrics are computed says about measuring: that there is none.
 
     A problem of one's own inherits these parts and adds the others.
@@ -165,6 +218,34 @@ def feasible(problem: DesignProblem, metrics: Values) -> NDArray[np.bool_]:
     return np.asarray((usage(problem, metrics) <= 1 + 1e-9).all(-1))
 
 
+def objective_names(problem: DesignProblem) -> list[str]:
+    """What the objectives' reward terms are called: ``objective`` where there is one, else by the metric."""
+    several = len(problem.objectives) > 1
+    return [objective.metric if several else "objective" for objective in problem.objectives]
+
+
+def rewards(problem: DesignProblem, metrics: Values) -> Values:
+    """What each row of metrics earns by every objective; higher is better, shape (batch, objectives)."""
+    return np.stack([o.reward(metrics[:, column(problem, o.metric)]) for o in problem.objectives], axis=-1)
+
+
 def score(problem: DesignProblem, metrics: Values) -> Values:
-    """The objective's reward of each row of metrics; higher is better, shape (batch,)."""
-    return problem.objective.reward(metrics[:, column(problem, problem.objective.metric)])
+    """The sum of the objectives' rewards of each row of metrics; higher is better, shape (batch,)."""
+    return np.asarray(rewards(problem, metrics).sum(-1))
+
+
+def reference_point(problem: DesignProblem) -> Values:
+    """The rewards at the objectives' worst values, shape (objectives,): where hypervolumes are measured from.
+
+    Raises:
+        BadConfig: if an objective states none.
+    """
+    for objective in problem.objectives:
+        if objective.worst is None:
+            raise BadConfig(f"objective {objective.metric!r} states no worst value, which hypervolumes need")
+    return np.array([o.reward(np.array(o.worst, dtype=np.float64)) for o in problem.objectives])
+
+
+def predicted_loss(problem: DesignProblem, designs: Designs) -> Values:
+    """Loss that the tables predict, shape (batch,); 0 where there are none."""
+    return np.zeros(len(designs)) if problem.separable is None else problem.separable.totals(designs)[:, 0]

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.envs.core.actions import BadAction, SeveralView, several_view
+from codesign_gym.envs.core.actions import ActionView, BadAction, view
 from codesign_gym.envs.core.core import put, take
 from codesign_gym.envs.dvfs.arrivals import Arrivals
 from codesign_gym.envs.dvfs.observer import Observer
@@ -124,7 +124,7 @@ class DvfsCore:
     tables: Tables
     arrivals: Arrivals
     observer: Observer
-    actions: SeveralView
+    actions: ActionView
     weights: Weights
     randomised: Randomised
     horizon: int
@@ -145,7 +145,7 @@ class DvfsCore:
 
     def with_actions(self, name: str) -> DvfsCore:
         """The same environment with clocks and threshold expressed another way; raises :class:`UnknownName`."""
-        return replace(self, actions=several_view(name, self.actions.sizes))
+        return replace(self, actions=view(name, self.actions.sizes))
 
     @cached_property
     def full_power_j(self) -> float:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, ClassVar
-
-from codesign_gym.envs.core.views import CodesignEnv, CodesignVectorEnv
+from codesign_gym.envs.core.configured import ConfiguredEnv, ConfiguredVectorEnv, Recipe
 from codesign_gym.envs.dvfs.factory import Options, build
-from codesign_gym.records import parse
+
+RECIPE = Recipe("codesign/Dvfs-v0", Options, build, default_grant=200_000)
 
 
-class DvfsEnv(CodesignEnv):
+class DvfsEnv(ConfiguredEnv):
     """Set clocks and an exit threshold while requests arrive, the chip warms up and deadlines pass.
 
     ## Description
@@ -82,29 +80,10 @@ class DvfsEnv(CodesignEnv):
     * v0: initial version
     """
 
-    #: The arguments, by which options that an agent's file suggests for other environments are left out.
-    accepts: ClassVar[frozenset[str]] = frozenset(Options.model_fields)
-    #: What an agent is granted by default: steps.
-    default_grant: ClassVar[int] = 200_000
-
-    def __init__(self, render_mode: str | None = None, **options: Any) -> None:
-        """Build the environment from options; see the class."""
-        super().__init__(partial(build, _read(options), render_mode is not None), render_mode)
+    recipe = RECIPE
 
 
-class DvfsVectorEnv(CodesignVectorEnv):
+class DvfsVectorEnv(ConfiguredVectorEnv):
     """The native vector environment of :class:`DvfsEnv`, with its options."""
 
-    def __init__(
-        self,
-        num_envs: int = 1,
-        autoreset_mode: Any = "NextStep",
-        render_mode: str | None = None,
-        **options: Any,
-    ) -> None:
-        """Build ``num_envs`` environments that step together."""
-        super().__init__(partial(build, _read(options), render_mode is not None), num_envs, autoreset_mode, render_mode)
-
-
-def _read(options: dict[str, Any]) -> Options:
-    return parse(Options, options, "codesign/Dvfs-v0")
+    recipe = RECIPE

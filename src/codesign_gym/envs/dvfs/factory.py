@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from codesign_gym.envs.core.actions import several_view
+from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.dvfs.arrivals import Arrivals, Bursty, Periodic, Poisson, Recorded, read_trace
 from codesign_gym.envs.dvfs.core import DvfsCore, Randomised, Weights
 from codesign_gym.envs.dvfs.observer import Observer
@@ -130,7 +130,7 @@ def assemble(options: Options, tables: Tables, traced: bool = False) -> DvfsCore
         tables=tables,
         arrivals=ARRIVALS[options.arrivals](options, unit_s, interval_s),
         observer=Observer(soc.names, tuple(tables.workload.names), tuple(options.hidden)),
-        actions=several_view(options.action, (*soc.steps, len(tables.workload.thresholds))),
+        actions=view(options.action, (*soc.steps, len(tables.workload.thresholds))),
         weights=Weights(options.energy, options.misses, options.accuracy, options.throttling),
         randomised=Randomised((low, high), options.capacitance),
         horizon=options.horizon,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, ClassVar
-
-from codesign_gym.envs.core.views import CodesignEnv, CodesignVectorEnv
+from codesign_gym.envs.core.configured import ConfiguredEnv, ConfiguredVectorEnv, Recipe
 from codesign_gym.envs.early_exit.factory import Options, build
-from codesign_gym.records import parse
+
+RECIPE = Recipe("codesign/EarlyExit-v0", Options, build)
 
 
-class EarlyExitEnv(CodesignEnv):
+class EarlyExitEnv(ConfiguredEnv):
     """Choose exits, the confidence that suffices to take them, and clocks, for a trained network on a device.
 
     ## Description
@@ -85,26 +83,10 @@ class EarlyExitEnv(CodesignEnv):
     * v0: initial version
     """
 
-    accepts: ClassVar[frozenset[str]] = frozenset(Options.model_fields)
-
-    def __init__(self, render_mode: str | None = None, **options: Any) -> None:
-        """Build the environment from options; see the class."""
-        super().__init__(partial(build, _read(options)), render_mode)
+    recipe = RECIPE
 
 
-class EarlyExitVectorEnv(CodesignVectorEnv):
+class EarlyExitVectorEnv(ConfiguredVectorEnv):
     """The native vector environment of :class:`EarlyExitEnv`, with its options."""
 
-    def __init__(
-        self,
-        num_envs: int = 1,
-        autoreset_mode: Any = "NextStep",
-        render_mode: str | None = None,
-        **options: Any,
-    ) -> None:
-        """Build ``num_envs`` environments that step together."""
-        super().__init__(partial(build, _read(options)), num_envs, autoreset_mode, render_mode)
-
-
-def _read(options: dict[str, Any]) -> Options:
-    return parse(Options, options, "codesign/EarlyExit-v0")
+    recipe = RECIPE

@@ -11,10 +11,10 @@ from pydantic import Field
 
 from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.construct import ConstructCore, DenseReward, TerminalReward
-from codesign_gym.envs.core.enforcement import Enforcement
+from codesign_gym.envs.core.enforcement import Unrepaired
 from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
+from codesign_gym.envs.core.observers import DecisionObserver
 from codesign_gym.envs.core.problem import Constraint, Objective
-from codesign_gym.envs.early_exit.observer import DecisionObserver
 from codesign_gym.envs.early_exit.problem import EarlyExitProblem
 from codesign_gym.envs.early_exit.tables import BOARD, Answers, Costs, check_alike, check_reached
 from codesign_gym.errors import BadConfig, UnknownName
@@ -60,12 +60,12 @@ class Options(Record):
     deadline_for: Literal["every", "mean"] = "every"
     thresholds: Sequence[float] = THRESHOLDS
     junction_c: float = Field(default=50.0, ge=-40, le=150)
-    enforcement: str = "mask+price"
+    enforcement: Unrepaired = "mask+price"
     reward: str = "terminal"
     action: str = "discrete"
 
 
-def build(options: Options) -> ConstructCore:
+def build(options: Options, drawn: bool = False) -> ConstructCore:
     """The core of an environment.
 
     Raises:
@@ -73,14 +73,14 @@ def build(options: Options) -> ConstructCore:
         BadConfig: for an option out of bounds.
         Infeasible: for a floor and a deadline that no design keeps, with the best that is possible.
     """
-    means, reward = _enforcement(options.enforcement), _reward(options.reward)
+    reward = _reward(options.reward)
     problem = early_exit_problem(options)
     return ConstructCore(
         problem=problem,
         observer=DecisionObserver(problem),
         reward=reward,
-        enforcement=means,
-        actions=view(options.action, problem.space.choices),
+        enforcement=enforcement_of(options.enforcement),
+        actions=view(options.action, (problem.space.choices,)),
     )
 
 
@@ -125,16 +125,6 @@ def _thresholds(values: Sequence[float]) -> NDArray[np.float64]:
     if not sound:
         raise BadConfig(f"thresholds is {list(values)}; accepted: ascending confidences in (0, 1]")
     return thresholds
-
-
-def _enforcement(name: str) -> Enforcement:
-    means = enforcement_of(name)
-    if means.project:
-        raise BadConfig(
-            f"enforcement is {name!r}: repair needs sums over knobs, and the accuracy, energy and latency of early "
-            "exits are none; accepted: mask, price, none, mask+price"
-        )
-    return means
 
 
 def _reward(name: str) -> TerminalReward | DenseReward:

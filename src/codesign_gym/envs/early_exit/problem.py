@@ -181,6 +181,11 @@ class EarlyExitProblem(Computed):
             np.broadcast_to(values, kept.shape).flat[flat]
         )
 
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """One."""
+        return (self.objective,)
+
     @cached_property
     def separable(self) -> Separable:
         """Main effects: of the logarithm of the objective's metric, and of usages that no feasible design exceeds.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
-from codesign_gym.envs.core.views import CodesignEnv, CodesignVectorEnv
+from codesign_gym.envs.core.configured import ConfiguredEnv, ConfiguredVectorEnv, Recipe
 from codesign_gym.envs.mixed_precision.factory import Options, build
-from codesign_gym.records import parse
+
+RECIPE = Recipe("codesign/MixedPrecision-v0", Options, build)
 
 
-class MixedPrecisionEnv(CodesignEnv):
+class MixedPrecisionEnv(ConfiguredEnv):
     """Choose a weight and an activation bitwidth for every layer of a trained network on a target device.
 
     ## Description
@@ -102,24 +100,10 @@ class MixedPrecisionEnv(CodesignEnv):
     * v0: initial version
     """
 
-    def __init__(self, render_mode: str | None = None, **options: Any) -> None:
-        """Build the environment from options; see the class."""
-        super().__init__(partial(build, _read(options)), render_mode)
+    recipe = RECIPE
 
 
-class MixedPrecisionVectorEnv(CodesignVectorEnv):
+class MixedPrecisionVectorEnv(ConfiguredVectorEnv):
     """The native vector environment of :class:`MixedPrecisionEnv`, with its options."""
 
-    def __init__(
-        self,
-        num_envs: int = 1,
-        autoreset_mode: Any = "NextStep",
-        render_mode: str | None = None,
-        **options: Any,
-    ) -> None:
-        """Build ``num_envs`` environments that step together."""
-        super().__init__(partial(build, _read(options)), num_envs, autoreset_mode, render_mode)
-
-
-def _read(options: dict[str, Any]) -> Options:
-    return parse(Options, options, "codesign/MixedPrecision-v0")
+    recipe = RECIPE

@@ -103,7 +103,7 @@ class Score:
         return self.network.weighted()
 
 
-def build(options: Options) -> ConstructCore:
+def build(options: Options, drawn: bool = False) -> ConstructCore:
     """The core of an environment.
 
     Raises:
@@ -118,7 +118,7 @@ def build(options: Options) -> ConstructCore:
         observer=_named("observation", OBSERVERS, options.observation)(problem),
         reward=_named("reward", REWARDS, options.reward)(),
         enforcement=enforcement_of(options.enforcement),
-        actions=view(options.action, problem.space.choices),
+        actions=view(options.action, (problem.space.choices,)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +10,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.envs.core.construct import ConstructState
+from codesign_gym.envs.core.construct import ConstructState, Observer
+from codesign_gym.envs.core.observers import RichObserver
 from codesign_gym.envs.mixed_precision.problem import MixedPrecisionProblem
 
 PREVIOUS_ACTION = 8  # the column that changes as the episode goes
@@ -69,69 +71,10 @@ class HaqObserver:
         return observation
 
 
-@dataclass(frozen=True)
-class RichObserver:
-    """HAQ's ten numbers, and what a designer would look at before deciding.
-
-    Behind the ten: the logarithm of the knob's predicted loss at every bitwidth, the logarithm of the
-    usage of each constraint that every choice adds beyond the cheapest (both in standard deviations
-    over the network, clipped at three), and the share of each constraint that is left beyond the
-    least that must still be spent.
-    """
-
-    problem: MixedPrecisionProblem
-
-    @cached_property
-    def _haq(self) -> HaqObserver:
-        return HaqObserver(self.problem)
-
-    @property
-    def space(self) -> gym.spaces.Box:
-        """``Box(-3, 3, (10 + bitwidths + constraints * (bitwidths + 1),), float32)``."""
-        bits, constraints = len(self.problem.bit_values), len(self.problem.constraints)
-        return gym.spaces.Box(-SPREAD, SPREAD, (10 + bits + constraints * (bits + 1),), np.float32)
-
-    @cached_property
-    def _loss(self) -> NDArray[np.float32]:
-        """Predicted loss of every choice, shape (knobs, bitwidths)."""
-        table = self.problem.sensitivities.reshape(-1, len(self.problem.bit_values))
-        return _standard_log(table, axis=0)
-
-    @cached_property
-    def _cost(self) -> NDArray[np.float32]:
-        """Usage of every choice beyond the cheapest, shape (knobs, prefixes, constraints * bitwidths)."""
-        change = self.problem.separable.typical.change[:, :, 1:, :]  # (knobs, prefixes, constraints, bitwidths)
-        finite = np.isfinite(change)
-        cheapest = np.where(finite, change, np.inf).min(axis=-1, keepdims=True)
-        beyond = np.where(finite, change, 0.0) - np.where(finite, cheapest, 0.0)
-        scaled = _standard_log(beyond, axis=(0, 1))
-        return np.asarray(scaled.reshape(*scaled.shape[:2], -1))
-
-    def __call__(self, state: ConstructState) -> NDArray[np.float32]:
-        """Observations of shape (batch, features)."""
-        at = np.minimum(state.step, len(self._loss) - 1)
-        left = np.minimum(np.maximum(1.0 - state.bound, -1.0), 1.0)
-        features = (self._haq(state), self._loss[at], self._cost[at, state.prefix], left.astype(np.float32))
-        return np.concatenate(features, axis=1)
+def rich_observer(problem: MixedPrecisionProblem) -> RichObserver:
+    """HAQ's ten numbers, then each bitwidth's predicted loss and cost, and what is left of the budgets."""
+    loss = problem.sensitivities.reshape(len(problem.space), 1, len(problem.bit_values))
+    return RichObserver(problem, problem.separable, HaqObserver(problem), loss)
 
 
-SPREAD = 3.0  # standard deviations that are told apart
-
-
-def _standard_log(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float32]:
-    """Logarithms in standard deviations from their mean over ``axis``; what is zero counts as the least.
-
-    A knob's best bitwidth depends on the logarithms of its sensitivity and of its cost, and networks
-    and devices differ in their scale.
-    """
-    positive = np.where(values > 0, values, np.nan)
-    logs = np.log(np.where(np.isnan(positive), 1.0, positive))
-    known = ~np.isnan(positive)
-    count = np.maximum(known.sum(axis, keepdims=True), 1)
-    mean = np.where(known, logs, 0.0).sum(axis, keepdims=True) / count
-    deviation = np.sqrt((np.where(known, logs - mean, 0.0) ** 2).sum(axis, keepdims=True) / count)
-    scaled = (logs - mean) / np.where(deviation > 0, deviation, 1.0)
-    return np.where(known, np.clip(scaled, -SPREAD, SPREAD), -SPREAD).astype(np.float32)
-
-
-OBSERVERS: dict[str, type[HaqObserver] | type[RichObserver]] = {"haq": HaqObserver, "rich": RichObserver}
+OBSERVERS: dict[str, Callable[[MixedPrecisionProblem], Observer]] = {"haq": HaqObserver, "rich": rich_observer}

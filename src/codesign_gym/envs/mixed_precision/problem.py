@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.envs.core.enforcement import uniform_designs, within
-from codesign_gym.envs.core.problem import Constraint, Metric, Objective, Values
+from codesign_gym.envs.core.problem import Constraint, Metric, Objective, Structured, Values
 from codesign_gym.envs.core.separable import Separable, Table
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
 from codesign_gym.simulators.networks.layers import Network
@@ -49,7 +49,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True)
-class MixedPrecisionProblem:
+class MixedPrecisionProblem(Structured):
     """Choose bitwidths for every layer with weights.
 
     Knob ``2 * l`` is the weight bitwidth of layer ``l``, knob ``2 * l + 1`` the bitwidth of the
@@ -101,6 +101,11 @@ class MixedPrecisionProblem:
         """The scorer's metric, then the costs."""
         scored = Metric(self.scorer.metric_name, minimize=self.scorer.metric_name != "accuracy")
         return (scored, *(Metric(name) for name in self.costs))
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """One."""
+        return (self.objective,)
 
     @cached_property
     def separable(self) -> Separable:

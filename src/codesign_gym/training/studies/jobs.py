@@ -10,10 +10,18 @@ from functools import cache
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import track
+
+from codesign_gym.training.config import DEFAULT_ENVIRONMENT
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from codesign_gym.envs.core.problem import DesignProblem
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -21,15 +29,15 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Job:
-    """One agent's search on one mixed-precision problem.
+    """One agent's search on one design problem.
 
     Attributes:
         agent: its id.
-        options: fields of :class:`~codesign_gym.envs.mixed_precision.factory.Options`; they go before
-            what the agent's own file asks for.
+        options: the environment's arguments; they go before what the agent's own file asks for.
         evaluations: designs it may propose, and so also score.
         seed: the agent's.
         label: what the study calls it.
+        env: the environment's id.
     """
 
     agent: str
@@ -37,6 +45,7 @@ class Job:
     evaluations: int
     seed: int
     label: str = ""
+    env: str = DEFAULT_ENVIRONMENT
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,9 @@ class Outcome:
         design: choice indices of the best design.
         guided: those of the design with the best score during the search, before any measuring.
         claims: figures from images that the search did not see.
-        predicted: predicted loss of the best design (a tabular twin's exact loss, in scaled units).
-        optimum: the least predicted loss there is, in the same units.
-        uniform: predicted loss of the best uniform design within the constraints.
+        predicted: predicted loss of the best design (a tabular twin's exact loss, in scaled units); NaN without tables.
+        optimum: the least predicted loss there is, in the same units; NaN where scores are no sums of the tables.
+        uniform: predicted loss of the best uniform design within the constraints; NaN without one.
         feasible: share of scored designs that kept the constraints.
         evaluations: distinct designs scored.
     """
@@ -72,20 +81,16 @@ class Outcome:
 
 def run(job: Job) -> Outcome:
     """Carry out a job in this process."""
-    import numpy as np
-
     from codesign_gym.agents import interface
-    from codesign_gym.agents.baselines.milp import solve
     from codesign_gym.agents.confirm import confirm
     from codesign_gym.agents.interface import Task
     from codesign_gym.agents.recorder import Limits, Recorder
-    from codesign_gym.envs.core.enforcement import uniform_designs, within
     from codesign_gym.envs.core.problem import feasible
-    from codesign_gym.envs.mixed_precision.factory import Options, build
-    from codesign_gym.training.train import reference
+    from codesign_gym.training.config import configure
+    from codesign_gym.training.train import core_of, reference
 
-    content = interface.read(job.agent)
-    core = build(Options(**{**content.environment, **job.options}))
+    config = configure(job.env, job.options, job.agent, job.evaluations, job.evaluations, job.seed)
+    content, core = config.agent_file, core_of(config.env, config.options)
     problem = core.problem
     recorder = Recorder(problem, Limits(job.evaluations, job.evaluations))
     interface.search(interface.build(content), Task(replace(core, problem=recorder), recorder, job.seed))
@@ -95,9 +100,6 @@ def run(job: Job) -> Outcome:
     if confirmed is None:
         return Outcome(job, {}, base, feasible=kept, evaluations=recorder.evaluations)
     design, metrics = confirmed.design, confirmed.metrics
-    separable = problem.separable
-    uniform = separable.totals(uniform_designs(separable))
-    met = within(uniform[:, 1:])
     return Outcome(
         job=job,
         metrics=dict(zip((m.name for m in problem.metrics), map(float, metrics), strict=True)),
@@ -105,12 +107,28 @@ def run(job: Job) -> Outcome:
         design=tuple(int(c) for c in design),
         guided=tuple(int(c) for c in recorder.best[0]) if recorder.best else (),
         claims=problem.claim(design),
-        predicted=float(separable.totals(design)[0]),
-        optimum=float(separable.totals(solve(separable))[0]) if job.options.get("accuracy") == "tabular" else np.nan,
-        uniform=float(uniform[met, 0].min()) if met.any() else np.nan,
+        **_by_tables(problem, design),
         feasible=kept,
         evaluations=recorder.evaluations,
     )
+
+
+def _by_tables(problem: DesignProblem, design: NDArray[np.int64]) -> dict[str, float]:
+    """Predicted loss of a design, of the best uniform one, and where nothing is measured, of the best there is."""
+    from codesign_gym.agents.baselines.milp import solve
+    from codesign_gym.envs.core.enforcement import uniform_designs, within
+
+    separable = problem.separable
+    if separable is None:
+        return {}
+    exact = not problem.measured and problem.measurable is None
+    uniform = separable.totals(uniform_designs(separable))
+    met = within(uniform[:, 1:])
+    return {
+        "predicted": float(separable.totals(design)[0]),
+        "optimum": float(separable.totals(solve(separable))[0]) if exact else float("nan"),
+        "uniform": float(uniform[met, 0].min()) if met.any() else float("nan"),
+    }
 
 
 def run_all(function: Callable[[J], R], jobs: Sequence[J], title: str, console: Console) -> list[R]:

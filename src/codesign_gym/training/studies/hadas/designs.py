@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign_gym import pareto
 from codesign_gym.envs.core.problem import column, feasible
 from codesign_gym.envs.early_exit.problem import EarlyExitProblem
 from codesign_gym.envs.early_exit.tables import placements
@@ -88,11 +89,7 @@ def hypervolume(problem: EarlyExitProblem, values: NDArray[np.float64], referenc
     kept = values[feasible(problem, values)]
     energy = kept[:, column(problem, "energy_j")] / reference_j
     accuracy = (kept[:, column(problem, "sure_accuracy")] - floor.limit) / (1 - floor.limit)
-    inside = energy < 1
-    order = np.argsort(energy[inside], kind="stable")
-    reached = np.maximum.accumulate(np.r_[0.0, accuracy[inside][order]])[1:]
-    widths = np.diff(np.r_[energy[inside][order], 1.0])
-    return float((reached * widths).sum())
+    return pareto.hypervolume(np.stack([energy, 1 - accuracy], axis=-1), np.ones(2))
 
 
 def _conventional_subset(problem: EarlyExitProblem) -> int:
