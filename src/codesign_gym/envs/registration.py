@@ -27,12 +27,22 @@ ENVIRONMENTS: dict[str, tuple[str, str]] = {
     "codesign/Dvfs-v0": ("codesign_gym.envs.dvfs.env:DvfsEnv", "codesign_gym.envs.dvfs.env:DvfsVectorEnv"),
 }
 
+#: Any of them that designs (``env=...``), with a vector of rewards; Gymnasium's checker knows no such thing.
+MULTI_OBJECTIVE = "codesign/MultiObjective-v0"
+
 
 def register_all() -> None:
     """Register every environment of this package once."""
     for name, (single, vector) in ENVIRONMENTS.items():
         if name not in registry:
             register(name, entry_point=single, vector_entry_point=vector)
+    if MULTI_OBJECTIVE not in registry:
+        register(
+            MULTI_OBJECTIVE,
+            entry_point="codesign_gym.envs.multi_objective:make",
+            disable_env_checker=True,
+            order_enforce=False,
+        )
 
 
 def plugged_in() -> dict[str, str]:

@@ -15,6 +15,7 @@ from codesign_gym.envs.core.actions import ActionView, BadAction, nearest_legal,
 from codesign_gym.envs.core.core import put, take
 from codesign_gym.envs.core.drawing import bars
 from codesign_gym.envs.core.enforcement import Enforcement, legal, project
+from codesign_gym.envs.core.preferences import Preferences
 from codesign_gym.envs.core.problem import DesignProblem, objective_names, rewards, usage
 from codesign_gym.errors import BadConfig, Infeasible
 
@@ -36,6 +37,7 @@ class ConstructState:
     bound: Array  # (batch, constraints) least usage that can still be reached
     mask: Array  # (batch, choices) legal choices of the next decision
     price: Array  # (batch, constraints) reward given up per unit of usage; outlives episodes
+    preference: Array  # (batch, objectives) weights on what the objectives earn; ones where they are fixed
     corrections: Array  # (batch,) illegal choices that were replaced
     metrics: Array  # (batch, metrics) of the finished design; zeros before (NaN would differ from itself)
 
@@ -74,7 +76,7 @@ class TerminalReward:
         earned, price = np.zeros((len(finished), len(problem.objectives))), np.zeros(len(finished))
         if finished.any():
             metrics = after.metrics[finished]
-            earned[finished] = rewards(problem, metrics)
+            earned[finished] = before.preference[finished] * rewards(problem, metrics)
             price[finished] = -(before.price[finished] * (usage(problem, metrics) - 1.0)).sum(-1)
         return {**dict(zip(objective_names(problem), earned.T, strict=True)), "price": price}
 
@@ -110,6 +112,7 @@ class ConstructCore:
         reward: what it earns.
         enforcement: how constraints are kept.
         actions: how a choice is expressed.
+        preferences: weights on the objectives that are drawn for every episode and shown; None where they are fixed.
 
     Raises:
         Infeasible: if no design keeps within the constraints; names the tightest one.
@@ -121,9 +124,12 @@ class ConstructCore:
     reward: Reward
     enforcement: Enforcement
     actions: ActionView
+    preferences: Preferences | None = None
 
     def __post_init__(self) -> None:
         check_feasible(self.problem)
+        if self.preferences is not None and isinstance(self.reward, DenseReward):
+            raise BadConfig("reward 'dense' follows one predicted loss, and preferences vary; try terminal")
         if self.problem.separable is not None:
             return
         if self.enforcement.project:
@@ -133,8 +139,13 @@ class ConstructCore:
 
     @property
     def observation_space(self) -> gym.spaces.Box:
-        """The observer's."""
-        return self.observer.space
+        """The observer's, and the preferences behind it, in [0, objectives]."""
+        seen = self.observer.space
+        if self.preferences is None:
+            return seen
+        weights = np.zeros(self.preferences.objectives, dtype=np.float32)
+        low, high = np.append(seen.low, weights), np.append(seen.high, weights + self.preferences.objectives)
+        return gym.spaces.Box(low, high, dtype=np.float32)
 
     @property
     def action_space(self) -> gym.Space[Any]:
@@ -165,6 +176,7 @@ class ConstructCore:
             bound=view_of[:, columns:],
             mask=self._mask(design, step, prefix, view_of[:, columns:]),
             price=np.tile(self._start_price, (batch, 1)) if previous is None else previous.price,
+            preference=self._preference(generators),
             corrections=np.zeros(batch, dtype=np.int64),
             metrics=np.zeros((batch, len(problem.metrics))),
         )
@@ -225,8 +237,9 @@ class ConstructCore:
         return replace(state, design=design, estimate=estimate, bound=bound, metrics=metrics, price=price)
 
     def observation(self, state: ConstructState) -> NDArray[np.float32]:
-        """The observer's view."""
-        return self.observer(state)
+        """The observer's view, and the preferences where they are drawn."""
+        seen = self.observer(state)
+        return seen if self.preferences is None else np.append(seen, state.preference.astype(np.float32), axis=1)
 
     def reward_terms(self, before: ConstructState, after: ConstructState) -> Mapping[str, NDArray[np.float64]]:
         """The reward's terms."""
@@ -270,6 +283,11 @@ class ConstructCore:
         if price is None:
             return np.zeros(len(self.problem.constraints))
         return np.ones(len(self.problem.constraints)) if separable is None else price.start(separable)
+
+    def _preference(self, generators: Sequence[np.random.Generator]) -> NDArray[np.float64]:
+        if self.preferences is None:
+            return np.ones((len(generators), len(self.problem.objectives)))
+        return self.preferences.draw(generators)
 
     def _mask(self, design: Array, step: Array, prefix: Array, bound: Array) -> NDArray[np.bool_]:
         at = np.minimum(step, len(self.problem.space) - 1)

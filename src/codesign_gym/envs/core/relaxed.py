@@ -104,4 +104,3 @@ class Predicted:
 def tables_relaxed(separable: Separable, constraints: tuple[Constraint, ...] = ()) -> TablesRelaxed:
     """Expectations of a problem's tables, which hold its constraints' usages."""
     return TablesRelaxed(separable, constraints)
-

@@ -1,0 +1,90 @@
+"""Several objectives: rewards as a vector, and weights that vary."""
+
+from __future__ import annotations
+
+import mo_gymnasium
+import numpy as np
+import pytest
+from product_samples import Tiles
+from test_outlook import tiles_core
+
+from codesign_gym.envs.core.preferences import Preferences
+from codesign_gym.envs.core.problem import reference_point, rewards, score
+from codesign_gym.envs.core.views import CodesignEnv
+from codesign_gym.envs.multi_objective import MultiObjectiveEnv
+from codesign_gym.errors import BadConfig
+from codesign_gym.pareto import hypervolume, nondominated
+
+
+def episode(env, seed: int = 0):
+    """The sum of rewards, and the last info, of an episode of lowest choices."""
+    env.reset(seed=seed)
+    total, done = 0.0, False
+    while not done:
+        _, reward, terminated, truncated, info = env.step(0)
+        total, done = total + reward, terminated or truncated
+    return total, info
+
+
+def test_the_vector_adds_up_to_the_scalar_and_is_the_objectives() -> None:
+    core = tiles_core(Tiles())
+    vector, info = episode(MultiObjectiveEnv(core))
+    np.testing.assert_allclose(vector, rewards(core.problem, info["metrics"][None])[0], rtol=1e-6)
+    assert vector.sum() == pytest.approx(episode(CodesignEnv(core))[0], rel=1e-6)
+
+
+def test_mo_gymnasium_takes_it() -> None:
+    env = MultiObjectiveEnv(tiles_core(Tiles()))
+    assert env.reward_space.shape == (2,)
+    weighted = mo_gymnasium.wrappers.LinearReward(env, weight=np.array([0.25, 0.75]))
+    assert episode(weighted)[0] == pytest.approx(episode(env)[0] @ [0.25, 0.75], rel=1e-6)
+
+
+def test_any_registered_environment_that_designs_has_the_view() -> None:
+    made = mo_gymnasium.make(
+        "codesign/MultiObjective-v0", env="codesign/MixedPrecision-v0", accuracy="tabular", network="mobilenetv1"
+    )
+    _, info = made.reset(seed=0)
+    assert made.unwrapped.reward_dim == 1
+    _, vector, *_ = made.step(0)
+    assert vector.shape == (1,)
+    assert "usage" in info
+    with pytest.raises(BadConfig, match="no term for objective; try reward='terminal'"):
+        mo_gymnasium.make(
+            "codesign/MultiObjective-v0", env="codesign/MixedPrecision-v0", accuracy="tabular", reward="dense"
+        )
+
+
+def test_preferences_are_seen_and_weigh_the_reward() -> None:
+    plain = tiles_core(Tiles())
+    core = type(plain)(plain.problem, plain.observer, plain.reward, plain.enforcement, plain.actions, Preferences(2))
+    env = CodesignEnv(core)
+    seen = set()
+    for seed in range(5):
+        observation, _ = env.reset(seed=seed)
+        weights = observation[-2:]
+        assert env.observation_space.contains(observation)
+        assert weights.sum() == pytest.approx(2.0, rel=1e-6)
+        seen.add(tuple(weights))
+        total, info = 0.0, {}
+        for _ in range(len(core.problem.space)):
+            _, reward, _, _, info = env.step(0)
+            total += reward
+        expected = rewards(core.problem, info["metrics"][None])[0] @ weights
+        assert total == pytest.approx(expected, rel=1e-6)
+    assert len(seen) == 5
+
+
+def test_hypervolumes_start_at_the_stated_worst_values() -> None:
+    problem = Tiles()
+    designs = problem.space.enumerate(0, problem.space.size)
+    metrics = problem.evaluate(designs)
+    vectors = rewards(problem, metrics)
+    np.testing.assert_allclose(score(problem, metrics), vectors.sum(-1))
+    np.testing.assert_allclose(reference_point(problem), [-1.0, -1.5])
+    volume = hypervolume(-vectors, -reference_point(problem))
+    front = nondominated(-vectors)
+    assert hypervolume(-vectors[front], -reference_point(problem)) == pytest.approx(volume)
+    assert volume > hypervolume(-vectors[:5], -reference_point(problem)) > 0
+    assert hypervolume(np.array([[0.5, 0.5]]), np.ones(2)) == pytest.approx(0.25)
+    assert hypervolume(np.array([[1.5, 0.5]]), np.ones(2)) == 0
