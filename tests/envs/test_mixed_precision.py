@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from codesign_gym.envs.mixed_precision import goal
+from codesign_gym.envs.core import goal
 from codesign_gym.envs.mixed_precision.factory import Options, build
 from codesign_gym.errors import BadConfig, CodesignError, Infeasible
 from codesign_gym.simulators import networks

@@ -8,15 +8,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
-from rich.console import Console
 from rich.markup import escape
 
 from codesign_gym import __version__
-from codesign_gym.errors import BadConfig, CodesignError
+from codesign_gym.errors import CodesignError
 from codesign_gym.training import catalogue, tables
+from codesign_gym.training.arguments import (
+    Bits,
+    Budget,
+    Data,
+    Device,
+    Json,
+    Network,
+    Option,
+    Trust,
+    options_of,
+    refuse_beside_resume,
+    trusted,
+)
 from codesign_gym.training.config import DEFAULT_ENVIRONMENT, RunConfig, code_named, configure
 from codesign_gym.training.folder import RunFolder
+from codesign_gym.training.printing import console, errors, print_comparison, print_control, print_result
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,26 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Agents that design a network's precision and the hardware that runs it.",
 )
-console = Console(width=None if sys.stdout.isatty() else 140)
-errors = Console(stderr=True)
-
 #: What a mistake on the command line raises; typer brings its own click, whose place varies with its version.
 USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Network = Annotated[str | None, typer.Option(help="Id, YAML file, or package.module:build.")]
-Device = Annotated[str | None, typer.Option(help="Id or YAML file.")]
-Data = Annotated[str | None, typer.Option(help="package.module:loaders of the network's images.")]
-Budget = Annotated[
-    list[str] | None,
-    typer.Option(help="latency=0.6 (share of the highest bitwidth's), latency=5us, size=20kB; may repeat."),
-]
-Bits = Annotated[
-    str | None,
-    typer.Option(help="8, or 4,8 (weights, activations), or a pair per layer: 8,8;4,6;...; else the device's highest."),
-]
-Option = Annotated[list[str] | None, typer.Option(help="Another environment option, name=value; may repeat.")]
-Trust = Annotated[bool, typer.Option("--trust", help="Import the code that the run's configuration names.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -88,10 +82,10 @@ def train(
     from codesign_gym.training import run as running
 
     if resume is not None:
-        _refuse_beside_resume(context)
-        config, path = _trusted(RunFolder(resume), trust).config(), resume
+        refuse_beside_resume(context)
+        config, path = trusted(RunFolder(resume), trust).config(), resume
     else:
-        options = _options(network, device, data, budget, floor, option)
+        options = options_of(network, device, data, budget, floor, option)
         config = configure(env, options, agent, evaluations, proposals, seed)
         path = run or running.default_path(config)
     result = _interruptible(config, path)
@@ -99,10 +93,10 @@ def train(
         console.print_json(json.dumps(result))
         return
     if result.get("kind") == "control":
-        _print_control(f"{config.agent}, {result['ledger']['simulator_evaluations']} steps, unseen episodes", result)
+        print_control(f"{config.agent}, {result['ledger']['simulator_evaluations']} steps, unseen episodes", result)
         console.print(f"run folder: {path} (plots/, tensorboard/, result.json)", highlight=False)
         return
-    _print_result(f"{config.agent}, {result['ledger']['simulator_evaluations']} evaluations", result)
+    print_result(f"{config.agent}, {result['ledger']['simulator_evaluations']} evaluations", result)
     console.print(f"run folder: {path} (plots/, tensorboard/, evaluations.csv, result.json)", highlight=False)
 
 
@@ -120,17 +114,17 @@ def evaluate(
     """Measure a run's design, or its policy on a device, network or budget it was not trained for."""
     from codesign_gym.training.evaluate import evaluate as evaluate_run
 
-    result = evaluate_run(_trusted(RunFolder(run), trust), _options(network, device, data, budget, None, option))
+    result = evaluate_run(trusted(RunFolder(run), trust), options_of(network, device, data, budget, None, option))
     if json_:
         console.print_json(json.dumps(result))
         return
     if result.get("kind") == "control":
-        _print_control(f"{result['source']} of {run}, unseen episodes", result)
+        print_control(f"{result['source']} of {run}, unseen episodes", result)
         for drawn in result["drawn"]:
             console.print(f"drawn: {drawn}", highlight=False, markup=False, soft_wrap=True)
         return
     within = "within" if result["feasible"] else "OUTSIDE"
-    _print_result(f"{result['source']} of {run}, {within} its limits", result)
+    print_result(f"{result['source']} of {run}, {within} its limits", result)
 
 
 @app.command()
@@ -146,7 +140,7 @@ def compare(
     if json_:
         console.print_json(json.dumps(rows))
         return
-    _print_comparison(rows)
+    print_comparison(rows)
     console.print(f"plots: {out}", highlight=False)
 
 
@@ -323,7 +317,7 @@ def demo(
     from codesign_gym.training.demo import demonstrate
 
     rows = demonstrate(run, evaluations, console, _interruptible)
-    _print_comparison(rows)
+    print_comparison(rows)
     console.print(
         f"run folders: {run}/<agent> (policy, design, plots); plots: {run}/comparison; tensorboard --logdir {run}",
         highlight=False,
@@ -348,28 +342,6 @@ def main() -> None:
     sys.exit(status)
 
 
-def _refuse_beside_resume(context: typer.Context) -> None:
-    """A resumed run's configuration is its own: anything else on the line would be ignored in silence."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(str(parameter.name))
-        if parameter.name not in ("resume", "trust", "json_") and source is not None and source.name == "COMMANDLINE":
-            raise BadConfig(
-                f"{parameter.opts[0]} beside --resume, which goes on with the run as it was configured; leave it out, "
-                "or give the whole configuration with --run"
-            )
-
-
-def _trusted(folder: RunFolder, trust: bool) -> RunFolder:
-    """The folder, unless its configuration would import code that the user has not said to trust."""
-    named = code_named(folder.config())
-    if named and not trust:
-        raise BadConfig(
-            f"{folder.path} was configured with code of its own, {', '.join(map(repr, named))}; "
-            "give --trust if you know where it comes from"
-        )
-    return folder
-
-
 def _interruptible(config: RunConfig, path: Path) -> dict[str, Any]:
     """Run; on Ctrl-C say how to go on."""
     from codesign_gym.training.run import run
@@ -382,80 +354,3 @@ def _interruptible(config: RunConfig, path: Path) -> dict[str, Any]:
         way_on = f"go on with: codesign-gym train --resume {path}{trust}" if begun else "the run had not begun"
         errors.print(f"interrupted; {way_on}", highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
-
-
-def _options(
-    network: str | None,
-    device: str | None,
-    data: str | None,
-    budget: list[str] | None,
-    floor: float | None,
-    option: list[str] | None,
-) -> dict[str, Any]:
-    """Environment options from the command line; only what was given."""
-    options: dict[str, Any] = {
-        name: value
-        for name, value in (("network", network), ("device", device), ("data", data), ("floor", floor))
-        if value is not None
-    }
-    if budget:
-        pairs = [_pair("budget", item) for item in budget]
-        if len(dict(pairs)) < len(pairs):
-            raise BadConfig(f"--budget {' '.join(budget)!r}: accepted: one budget for each cost")
-        options["budget"] = dict(pairs)
-    for item in option or []:
-        name, value = _pair("option", item)
-        try:
-            options[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise BadConfig(f"--option {item!r}: not valid YAML: {' '.join(str(error).split())}") from error
-    return options
-
-
-def _pair(kind: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name or not value:
-        raise BadConfig(f"--{kind} {text!r}: accepted: name=value")
-    return name, value
-
-
-def _print_result(title: str, result: dict[str, Any]) -> None:
-    headings = ["metric", "design", "highest choice", "gain", "limit"]
-    console.print(tables.table(title, headings, tables.result_rows(result)))
-    claims = result["claims"]
-    if claims:
-        console.print(
-            f"on {claims['test_images']:.0f} test images: {100 * claims['test_accuracy']:.2f} %, "
-            f"{claims['test_change_points']:+.2f} points against the highest choice "
-            f"(95 % interval {claims['test_change_low_points']:+.2f} to {claims['test_change_high_points']:+.2f})",
-            highlight=False,
-        )
-        floor = result["constraints"].get("accuracy")
-        if floor is not None and 100 * (result["reference"]["accuracy"] - floor) < -claims["test_change_low_points"]:
-            console.print("the floor was met on search images; on test images the loss may exceed it", style="yellow")
-    chosen = " ".join(f"{value:g}" if not isinstance(value, str) else value for value in result["design"].values())
-    console.print(f"design: {chosen}", highlight=False)
-
-
-def _print_control(title: str, result: dict[str, Any]) -> None:
-    rows = [[name, *(tables.metric(n, value) for n, value in row.items())] for name, row in result["rows"].items()]
-    console.print(tables.table(title, ["policy", *map(tables.heading, result["metrics"])], rows))
-
-
-def _print_comparison(rows: list[dict[str, Any]]) -> None:
-    metrics = list(rows[0]["metrics"])
-    tested = any(row["claims"] for row in rows)
-    body = [
-        [
-            row["agent"],
-            row["runs"],
-            f"{row['used']}/{row['granted']}",
-            f"{row['score_median']:.4g}",
-            f"{row['score_worst']:.4g}",
-            *(tables.metric(name, row["metrics"][name]) for name in metrics),
-            *([f"{100 * row['claims']['test_accuracy']:.2f}" if row["claims"] else ""] if tested else []),
-        ]
-        for row in rows
-    ]
-    headings = ["agent", "runs", "evaluations", "score median", "worst", *map(tables.heading, metrics)]
-    console.print(tables.table("agents at equal evaluations", [*headings, *(["test %"] if tested else [])], body))

@@ -1,0 +1,1 @@
+"""CODEBench (Tuli et al., ACM TECS 2023): networks and accelerators designed together."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +75,9 @@ class Family:
     stages: tuple[int, ...] = (2, 3)
 
     @property
-    def fields(self) -> dict[str, tuple[str | int, ...]]:
+    def fields(self) -> dict[str, tuple[Any, ...]]:
         """Values by field, in order."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def graphs(self) -> tuple[Graph, ...]:
@@ -133,7 +133,7 @@ def train(graph: Graph) -> tuple[Result, Result]:
     splits, memo = digits(), Memo.default()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        built = module(graph, CLASSES).to(memory_format=torch.channels_last)
+        built = module(graph, CLASSES)
     mark = fingerprint(torch.__version__, recipe.model_dump_json(), architecture(built), splits.fingerprint)
     keys = {split: f"{mark}.{split}".encode() for split in ("search", "test")}
     found = memo.get_many(list(keys.values()))
@@ -166,7 +166,7 @@ def _residual(entry: Builder, name: str, channels: int, kernel: int, stride: int
     return net
 
 
-#: Rows that cost nothing on the template are left out: activations are part of its lanes, additions are not modelled.
+#: Rows that cost nothing on the template are left out: activations are part of its lanes, additions are free there.
 _BLOCKS: dict[str, Callable[[Builder, str, int, int, int], Builder]] = {
     "separable": _separable,
     "plain": _plain,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,10 +72,10 @@ class CodesignProblem(Computed):
     def space(self) -> DesignSpace:
         """Five knobs of the network and ten of the accelerator."""
         fixed = dict(self.fixed)
-        values = {**self.family.fields, **KNOBS}
+        values = {**{f"network_{name}": values for name, values in self.family.fields.items()}, **KNOBS}
         return DesignSpace(
             tuple(
-                Knob(name, tuple(options), fixed.get(name), ordered=name not in ("block", "memory"))
+                Knob(name, tuple(options), fixed.get(name), ordered=name not in ("network_block", "memory"))
                 for name, options in values.items()
             )
         )
@@ -106,7 +107,7 @@ class CodesignProblem(Computed):
     def graph(self, designs: Designs) -> NDArray[np.int64]:
         """The number of each design's network in its family, shape (batch,)."""
         sizes = tuple(len(values) for values in self.family.fields.values())
-        return np.ravel_multi_index(tuple(designs[:, : len(sizes)].T), sizes).astype(np.int64)
+        return np.asarray(np.ravel_multi_index(tuple(designs[:, : len(sizes)].T), sizes), dtype=np.int64)
 
     def evaluate(self, designs: Designs) -> Values:
         """Metrics of shape (batch, 5)."""
@@ -115,7 +116,7 @@ class CodesignProblem(Computed):
 
     def _costed(self, designs: Designs) -> Values:
         graph, first = self.graph(designs), len(self.family.fields)
-        knobs = {  # (batch, 1) each
+        knobs: dict[str, Any] = {  # (batch, 1) each
             name: np.array(values)[designs[:, first + i]][:, None] for i, (name, values) in enumerate(KNOBS.items())
         }
         batch = knobs.pop("batch")
@@ -125,7 +126,7 @@ class CodesignProblem(Computed):
         totals = model.cost(layers, np.full((1, 1, 2), BITS)).total()
         rounds = 1 if self.images is None else -(-self.images // batch[:, 0])
         latency_s = rounds * model.overlapped_cycles(totals) / model.clock_hz
-        columns = (
+        columns: tuple[Any, ...] = (
             self.accuracy.search[graph],
             latency_s,
             totals.area_mm2,

@@ -1,0 +1,69 @@
+"""Results as a user reads them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from codesign_gym.training import tables
+
+console = Console(width=None if sys.stdout.isatty() else 140)
+errors = Console(stderr=True)
+
+
+def print_result(title: str, result: dict[str, Any]) -> None:
+    """A design beside the highest choices, what unseen data say of it, and its choices; ``result.json``'s content."""
+    headings = ["metric", "design", "highest choice", "gain", "limit"]
+    console.print(tables.table(title, headings, tables.result_rows(result)))
+    claims = result["claims"]
+    if "test_change_points" not in claims:
+        for name, value in claims.items():
+            console.print(f"{name}: {tables.metric(name, value)}", highlight=False)
+    else:
+        console.print(
+            f"on {claims['test_images']:.0f} test images: {100 * claims['test_accuracy']:.2f} %, "
+            f"{claims['test_change_points']:+.2f} points against the highest choice "
+            f"(95 % interval {claims['test_change_low_points']:+.2f} to {claims['test_change_high_points']:+.2f})",
+            highlight=False,
+        )
+        floor = result["constraints"].get("accuracy")
+        if floor is not None and 100 * (result["reference"]["accuracy"] - floor) < -claims["test_change_low_points"]:
+            console.print("the floor was met on search images; on test images the loss may exceed it", style="yellow")
+    chosen = " ".join(f"{value:g}" if not isinstance(value, str) else value for value in result["design"].values())
+    console.print(f"design: {chosen}", highlight=False)
+
+
+def print_control(title: str, result: dict[str, Any]) -> None:
+    """Policies that acted in a controlled environment, one a row."""
+    rows = [[name, *(tables.metric(n, value) for n, value in row.items())] for name, row in result["rows"].items()]
+    console.print(tables.table(title, ["policy", *map(tables.heading, result["metrics"])], rows))
+
+
+def print_comparison(rows: list[dict[str, Any]]) -> None:
+    """Agents at equal evaluations, one a row."""
+    metrics = list(rows[0]["metrics"])
+    tested = any("test_accuracy" in row["claims"] for row in rows)
+    body = [
+        [
+            row["agent"],
+            row["runs"],
+            f"{row['used']}/{row['granted']}",
+            f"{row['score_median']:.4g}",
+            f"{row['score_worst']:.4g}",
+            *(tables.metric(name, row["metrics"][name]) for name in metrics),
+            *(
+                [f"{100 * row['claims']['test_accuracy']:.2f}" if "test_accuracy" in row["claims"] else ""]
+                if tested
+                else []
+            ),
+        ]
+        for row in rows
+    ]
+    headings = ["agent", "runs", "evaluations", "score median", "worst", *map(tables.heading, metrics)]
+    console.print(tables.table("agents at equal evaluations", [*headings, *(["test %"] if tested else [])], body))
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
