@@ -95,6 +95,20 @@ def digits_cnn(channels: int = 32, classes: int = 10) -> nn.Module:
     )
 
 
+def digits_cnn_deep(channels: int = 16, classes: int = 10) -> nn.Module:
+    """Nine 3x3 convolutions at three resolutions and a linear layer, for 1x8x8 digits; 121,274 parameters.
+
+    Two of every three convolutions keep the shape of their input, so that they may be left out altogether.
+    """
+    widths = (channels, 2 * channels, 4 * channels)
+    stages = (
+        ConvNorm(before, width, kernel=3, stride=stride)
+        for first, stride, width in zip((1, *widths), (1, 2, 2), widths, strict=False)
+        for before, stride in ((first, stride), (width, 1), (width, 1))
+    )
+    return nn.Sequential(*stages, Head(4 * channels, classes))
+
+
 def resnet8(in_channels: int = 1, width: int = 32, classes: int = 10) -> nn.Module:
     """Eight layers deep (eleven weighted, with three shortcuts), 868,842 parameters, for 28x28 images.
 

@@ -35,16 +35,33 @@ class TestAccuracy:
         reference = np.full_like(bits, self.reference_bits)
         design, base = self.quantized.correct(np.stack([bits, reference]), "test")
         seen, seen_base = self.quantized.correct(np.stack([bits, reference]), "search")
-        change = seen.astype(float) - seen_base
-        interval = asdict(paired_difference(design, base, np.random.default_rng(seed)))
-        return {
-            "test_accuracy": float(design.mean()),
-            "test_accuracy_reference": float(base.mean()),
-            "test_change_points": interval["difference"],
-            "test_change_low_points": interval["low"],
-            "test_change_high_points": interval["high"],
-            "test_images": float(len(design)),
-            "search_accuracy": float(seen.mean()),
-            "search_change_points": float(100 * change.mean()),
-            "search_change_error_points": float(100 * change.std(ddof=1) / np.sqrt(len(change))),
-        }
+        return figures(design, base, seen, seen_base, seed)
+
+
+def figures(
+    test: NDArray[np.bool_],
+    test_reference: NDArray[np.bool_],
+    search: NDArray[np.bool_],
+    search_reference: NDArray[np.bool_],
+    seed: int = 0,
+) -> dict[str, float]:
+    """A design's accuracies beside a reference's, and the change on test images with a paired 95 % bootstrap interval.
+
+    Args:
+        test, test_reference: which test images both get right, shape (images,).
+        search, search_reference: the same of the search split, which the design was chosen by.
+        seed: of the bootstrap.
+    """
+    change = search.astype(float) - search_reference
+    interval = asdict(paired_difference(test, test_reference, np.random.default_rng(seed)))
+    return {
+        "test_accuracy": float(test.mean()),
+        "test_accuracy_reference": float(test_reference.mean()),
+        "test_change_points": interval["difference"],
+        "test_change_low_points": interval["low"],
+        "test_change_high_points": interval["high"],
+        "test_images": float(len(test)),
+        "search_accuracy": float(search.mean()),
+        "search_change_points": float(100 * change.mean()),
+        "search_change_error_points": float(100 * change.std(ddof=1) / np.sqrt(len(change))),
+    }

@@ -95,11 +95,11 @@ def load(name: str, data: str | Splits | None = None) -> TrainedNetwork:
         module.eval()
         accuracy = _test_accuracy(module, splits, name)
     else:
-        accuracy = _train_or_read(module, splits, training, name)
+        accuracy = train_or_read(module, splits, training, name)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     table = layer_table(module, splits.input_shape, name)
-    mark = fingerprint(architecture(module), _weights(module), splits.fingerprint)
+    mark = fingerprint(architecture(module), weights_digest(module), splits.fingerprint)
     return TrainedNetwork(name, module, table, splits, mark, accuracy)
 
 
@@ -151,14 +151,19 @@ def _call(arguments: dict[str, Any]) -> str:
     return f"calling it with {arguments}" if arguments else "calling it"
 
 
-def _train_or_read(module: nn.Module, splits: Splits, training: Training, name: str) -> float:
-    """Give ``module`` its trained weights, from the cache if they are there; returns the test accuracy."""
+def train_or_read(module: nn.Module, splits: Splits, training: Training, name: str) -> float:
+    """Give ``module`` its trained weights, from the cache if they are there; returns the test accuracy.
+
+    Raises:
+        BadConfig: if training diverges, or the module does not fit the data.
+        StorageError: if the cache cannot be read or written.
+    """
     mark = fingerprint(
         TRAINING_VERSION,
         torch.__version__,
         training.model_dump_json(),
         architecture(module),
-        _weights(module),
+        weights_digest(module),
         splits.fingerprint,
     )
     path = cache_dir("networks") / f"{Path(name).stem}-{mark}.safetensors"
@@ -245,7 +250,7 @@ def _source(kind: type) -> str:
         return ""
 
 
-def _weights(module: nn.Module) -> str:
+def weights_digest(module: nn.Module) -> str:
     """Digest of parameters and buffers."""
     state = module.state_dict()
     return fingerprint(*(part for key, value in sorted(state.items()) for part in (key, value.numpy(force=True))))
