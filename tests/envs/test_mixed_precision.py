@@ -232,7 +232,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"budget": {"latency": 0}}, "budget latency=0"),
     ({"budget": {"latency": float("nan")}}, "budget latency=nan"),
     ({"budget": {"latency": "5 kg"}}, "budget latency='5 kg': accepted: a share"),
-    ({"budget": {"size": "5 ms"}}, "accepted: a share of the cost at the highest bitwidth such as 0.6, or a positive"),
+    ({"budget": {"size": "5 ms"}}, "accepted: a share of the full cost such as 0.6, or a positive"),
     ({"budget": {"latency": "fast"}}, "budget latency='fast'"),
     ({"budget": {"latency": 0.01}}, "no design keeps latency_s within"),
     ({"minimize": "speed"}, "field 'minimize' is 'speed': Input should be 'latency', 'energy' or 'size'"),

@@ -43,6 +43,26 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         ),
         {**TABULAR, "budget": None, "pinned": "none", "bits": (3, 5)},
     ],
+    "codesign/CoDesign-v0": [
+        {"quality": "tabular", **options}
+        for options in (
+            {"enforcement": "mask", "action": "box"},
+            {"enforcement": "price", "action": "multidiscrete", "floor": 0.8},
+            {"template": "fpga-engine", "bits": (8,), "preferences": "sampled"},
+            {"mode": "refine", "steps": 9, "enforcement": "mask"},
+            {"mode": "refine", "steps": 9, "enforcement": "price", "action": "box"},
+        )
+    ],
+    "codesign/Accelerator-v0": [
+        {"network": {"alexnet": 1.0, "squeezenet": 2.0}, "budget": {"area_mm2": 60}, "action": "multidiscrete"},
+        {"template": "fpga-engine", "network": "alexnet", "mode": "refine", "steps": 5, "enforcement": "mask"},
+        {"template": "maeri", "network": "alexnet", "enforcement": "price", "action": "box"},
+    ],
+    "codesign/Mapping-v0": [
+        {"layers": ["features.3"], "enforcement": "mask"},
+        {"layers": ["features.3"], "objective": "psums", "mode": "refine", "steps": 5, "action": "box"},
+        {"layers": ["features.3"], "device": "nasa-chunked", "objective": "energy-delay", "action": "multidiscrete"},
+    ],
     "codesign/Dvfs-v0": [
         {**EXITS, **options, "action": action, "horizon": 25}
         for options, action in zip(

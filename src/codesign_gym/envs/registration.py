@@ -24,6 +24,19 @@ ENVIRONMENTS: dict[str, tuple[str, str]] = {
         "codesign_gym.envs.early_exit.env:EarlyExitEnv",
         "codesign_gym.envs.early_exit.env:EarlyExitVectorEnv",
     ),
+    "codesign/LayerOps-v0": (
+        "codesign_gym.envs.layer_ops.env:LayerOpsEnv",
+        "codesign_gym.envs.layer_ops.env:LayerOpsVectorEnv",
+    ),
+    "codesign/CoDesign-v0": (
+        "codesign_gym.envs.codesign.env:CoDesignEnv",
+        "codesign_gym.envs.codesign.env:CoDesignVectorEnv",
+    ),
+    "codesign/Accelerator-v0": (
+        "codesign_gym.envs.accelerator.env:AcceleratorEnv",
+        "codesign_gym.envs.accelerator.env:AcceleratorVectorEnv",
+    ),
+    "codesign/Mapping-v0": ("codesign_gym.envs.mapping.env:MappingEnv", "codesign_gym.envs.mapping.env:MappingVectorEnv"),
     "codesign/Dvfs-v0": ("codesign_gym.envs.dvfs.env:DvfsEnv", "codesign_gym.envs.dvfs.env:DvfsVectorEnv"),
 }
 

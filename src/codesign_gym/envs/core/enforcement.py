@@ -91,6 +91,14 @@ def uniform_designs(separable: Separable) -> Designs:
     return np.asarray(nearest, dtype=np.int64)
 
 
+def best_uniform(separable: Separable) -> float:
+    """The loss of the best uniform design that meets the constraints (else of the one nearest to them)."""
+    totals = separable.totals(uniform_designs(separable))
+    met = within(totals[:, 1:])
+    candidates = totals[met, 0] if met.any() else totals[[totals[:, 1:].max(-1).argmin()], 0]
+    return max(float(candidates.min()), 1e-12)
+
+
 def within(usage: Table) -> NDArray[np.bool_]:
     """Whether usages of shape (..., constraints) keep every limit."""
     return np.asarray((usage <= 1 + TOLERANCE).all(-1))

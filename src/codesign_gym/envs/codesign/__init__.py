@@ -1,0 +1,1 @@
+"""Operators, bitwidths and accelerator knobs chosen together."""

@@ -1,0 +1,207 @@
+"""A co-design core from plain options: the names and numbers that a user types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from codesign_gym.catalog import attribute
+from codesign_gym.envs.accelerator.costing import COSTINGS
+from codesign_gym.envs.accelerator.template import Template
+from codesign_gym.envs.accelerator.template import load as load_template
+from codesign_gym.envs.codesign.problem import CoDesignProblem, Quality
+from codesign_gym.envs.codesign.quality import TabularQuality
+from codesign_gym.envs.core.actions import view
+from codesign_gym.envs.core.construct import ConstructCore, TerminalReward
+from codesign_gym.envs.core.enforcement import Unrepaired
+from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
+from codesign_gym.envs.core.observers import DecisionObserver
+from codesign_gym.envs.core.preferences import Preferences
+from codesign_gym.envs.core.problem import Constraint, Objective
+from codesign_gym.envs.core.refine import RefineCore
+from codesign_gym.errors import BadConfig, UnknownName
+from codesign_gym.records import Record
+from codesign_gym.simulators import operators
+from codesign_gym.simulators.operators.space import OperatorSpace
+
+#: Score of a full quality (an accuracy of 1) beside the template's terms, which share 1 among them or less.
+QUALITY_WEIGHT = 2.0
+
+
+class Options(Record):
+    """What can be chosen of a co-design environment; every field is plain data.
+
+    Attributes:
+        template: id or YAML file of the accelerator's knobs.
+        space: id or YAML file of the operators to choose among.
+        device: a device of the same model in place of the template's, such as another board.
+        bits: bitwidths to choose from, ascending; by default 4, 6 and 8 where the device takes them, else its own.
+        quality: ``measured`` (a supernet trained here, quantized), ``tabular`` (a made-up sum), or
+            ``"package.module:function"``, called with the space's name, the space, the bitwidths and the seed.
+        weights: of the score's terms by metric, over the defaults; 0 leaves a term out.
+        budget: metric to the most that it may be, in the metric's unit, over the template's limits; null lifts one.
+        floor: the least quality, as a share of that of the dearest operators at the highest bitwidths; None for none.
+        mode: ``construct`` a design knob by knob, or ``refine`` a random one by local moves.
+        steps: moves of an episode of ``refine``.
+        preferences: ``fixed`` weights, or ``sampled``: drawn for every episode and shown to the agent.
+        enforcement: ``mask`` (bounds on the hardware), ``price``, both, or ``none``.
+        action: ``discrete``, ``multidiscrete`` or ``box``.
+        seed: of a made-up quality.
+    """
+
+    template: str = "bismo"
+    space: str = "digits-supernet"
+    device: str | None = None
+    bits: Sequence[int] | None = None
+    quality: str = "measured"
+    weights: dict[str, float] = Field(default_factory=dict)
+    budget: dict[str, float | None] = Field(default_factory=dict)
+    floor: float | None = Field(default=None, gt=0, le=1)
+    mode: Literal["construct", "refine"] = "construct"
+    steps: int = Field(default=30, ge=1, le=10_000)
+    preferences: Literal["fixed", "sampled"] = "fixed"
+    enforcement: Unrepaired = "mask+price"
+    action: str = "discrete"
+    seed: int = Field(default=0, ge=0)
+
+
+def build(options: Options, drawn: bool = False) -> ConstructCore | RefineCore:
+    """The core of an environment; whether it will be drawn makes no difference.
+
+    Raises:
+        UnknownName: for an id or name that does not exist, with the nearest.
+        BadConfig: for an option out of bounds.
+        Infeasible: for limits that no design keeps, with the tightest.
+    """
+    if options.mode == "refine" and options.preferences == "sampled":
+        raise BadConfig("preferences is 'sampled'; mode 'refine' accepts: fixed")
+    problem, means = codesign_problem(options), enforcement_of(options.enforcement)
+    if options.mode == "refine":
+        return RefineCore.of(problem, means, options.steps, options.action)
+    return ConstructCore(
+        problem=problem,
+        observer=DecisionObserver(problem),
+        reward=TerminalReward(),
+        enforcement=means,
+        actions=view(options.action, (problem.space.choices,)),
+        preferences=Preferences(len(problem.objectives)) if options.preferences == "sampled" else None,
+    )
+
+
+def codesign_problem(options: Options) -> CoDesignProblem:
+    """The design problem alone; errors as in :func:`build`."""
+    template, space = load_template(options.template, options.device), operators.load(options.space)
+    if template.file.one_by_one:
+        raise BadConfig(
+            f"template {options.template!r} searches mappings for one accelerator at a time, which takes too long for "
+            "networks that vary; accepted: a template without one_by_one, such as bismo, fpga-engine or codebench"
+        )
+    if space.multiplication_free:
+        raise BadConfig(f"space {options.space!r} has layers that do not multiply; accepted: one of convolutions")
+    bit_values = _bit_values(options.bits, template)
+    quality = _quality(options, space, bit_values)
+    dearest = np.array([[len(layer.operators) - 1 for layer in space.layers]])
+    best = float(quality.score(dearest, np.full((1, len(space), 2), bit_values[-1]))[0])
+    own = _own_metrics(template, space, dearest, bit_values[-1])
+    return CoDesignProblem(
+        template=template,
+        operators=space,
+        bit_values=bit_values,
+        quality=quality,
+        objectives=_objectives(template, quality, options.weights, best, own),
+        constraints=_constraints(template, quality, options, best, own),
+    )
+
+
+def _measured(name: str, space: OperatorSpace, bit_values: tuple[int, ...], seed: int) -> Quality:
+    from codesign_gym.simulators.supernets.precise import PreciseSupernet
+
+    return PreciseSupernet.of(name, bit_values[-1])
+
+
+def _tabular(name: str, space: OperatorSpace, bit_values: tuple[int, ...], seed: int) -> Quality:
+    return TabularQuality.drawn(space, bit_values, seed)
+
+
+#: Ways to tell how good networks are.
+QUALITIES: Mapping[str, Callable[[str, OperatorSpace, tuple[int, ...], int], Quality]] = {
+    "measured": _measured,
+    "tabular": _tabular,
+}
+
+
+def _quality(options: Options, space: OperatorSpace, bit_values: tuple[int, ...]) -> Quality:
+    if ":" in options.quality:
+        found: Quality = attribute(options.quality)(options.space, space, bit_values, options.seed)
+        return found
+    if options.quality not in QUALITIES:
+        raise UnknownName("quality", options.quality, QUALITIES)
+    return QUALITIES[options.quality](options.space, space, bit_values, options.seed)
+
+
+def _bit_values(bits: Sequence[int] | None, template: Template) -> tuple[int, ...]:
+    lowest, highest = template.device.min_bits, template.device.max_bits
+    if bits is None:
+        return tuple(b for b in (4, 6, 8) if lowest <= b <= highest) or (highest,)
+    values = tuple(int(b) for b in bits)
+    if not values or list(values) != sorted(set(values)) or not lowest <= values[0] <= values[-1] <= highest:
+        raise BadConfig(
+            f"bits is {list(bits)}; accepted: ascending bitwidths from {lowest} to {highest}, which device "
+            f"{template.device.name!r} supports"
+        )
+    return values
+
+
+def _own_metrics(template: Template, space: OperatorSpace, design: np.ndarray, bits: int) -> dict[str, float]:
+    """Metrics of the device's own design that runs the dearest network."""
+    device, costing = template.device, COSTINGS[template.file.costing]
+    costs = space.cost(device, design, bits)
+    columns = {"latency_s": costs.latency_s, **costs.detail}
+    if costs.energy_j is not None:
+        columns["energy_j"] = costs.energy_j
+    found = costing.network(device.model, {name: np.asarray(column) for name, column in columns.items()})
+    own = {name: float(column[0]) for name, column in found.items()}
+    return own | {name: float(column) for name, column in costing.hardware(device.model).items()}
+
+
+def _objectives(
+    template: Template, quality: Quality, weights: Mapping[str, float], best: float, own: Mapping[str, float]
+) -> tuple[Objective, ...]:
+    """The quality against that of the dearest network, and the template's terms as shares of their references."""
+    terms = {quality.metric_name: (QUALITY_WEIGHT, best, 0.0)}  # weight per unit, reference, worst
+    for term in template.file.objectives:
+        scale = own[term.metric] if term.reference is None else term.reference
+        terms[term.metric] = (-term.weight / scale, scale, scale)
+    for name, weight in weights.items():
+        if name not in terms:
+            raise UnknownName("weight", name, terms)
+        if not (isfinite(weight) and weight >= 0):
+            raise BadConfig(f"weights {name!r} is {weight}; accepted: 0 or more")
+        _, reference, worst = terms[name]
+        terms[name] = (weight if name == quality.metric_name else -weight / reference, reference, worst)
+    kept = tuple(Objective(name, *term) for name, term in terms.items() if term[0] != 0)
+    if not kept:
+        raise BadConfig(f"weights is {dict(weights)}; accepted: at least one above 0")
+    return kept
+
+
+def _constraints(
+    template: Template, quality: Quality, options: Options, best: float, own: Mapping[str, float]
+) -> tuple[Constraint, ...]:
+    """The template's limits, the user's budget over them, and the floor."""
+    board: Mapping[str, float] = getattr(template.device.model, "limits", {})
+    limits = {n: board.get(n, own[n]) if value is None else value for n, value in template.file.limits.items()}
+    for name, value in options.budget.items():
+        if name not in template.file.metrics:
+            raise UnknownName("budget", name, template.file.metrics)
+        if value is not None and not (isfinite(value) and value > 0):
+            raise BadConfig(f"budget {name!r} is {value}; accepted: a positive number, or null for none")
+    kept = {name: value for name, value in {**limits, **options.budget}.items() if value is not None}
+    floor = () if options.floor is None else (Constraint(quality.metric_name, options.floor * best, best),)
+    if floor and options.floor == 1:
+        raise BadConfig("floor is 1; accepted: a share below 1 of the dearest network's quality")
+    return (*(Constraint(name, float(value)) for name, value in kept.items()), *floor)
