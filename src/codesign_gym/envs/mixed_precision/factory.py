@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codesign_gym.catalog import attribute
+from codesign_gym.envs.core import goal
 from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.construct import ConstructCore, DenseReward, TerminalReward
 from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
 from codesign_gym.envs.core.problem import Constraint, Objective
 from codesign_gym.envs.core.separable import Table
-from codesign_gym.envs.mixed_precision import goal
 from codesign_gym.envs.mixed_precision.observers import OBSERVERS
 from codesign_gym.envs.mixed_precision.problem import Judge, MixedPrecisionProblem, Scorer
 from codesign_gym.errors import BadConfig, UnknownName

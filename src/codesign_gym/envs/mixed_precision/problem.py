@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.envs.core.enforcement import uniform_designs, within
+from codesign_gym.envs.core.enforcement import best_uniform
 from codesign_gym.envs.core.problem import Constraint, Metric, Objective, Structured, Values
 from codesign_gym.envs.core.separable import Separable, Table
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
@@ -119,7 +119,7 @@ class MixedPrecisionProblem(Structured):
         shape = (0, *predicted.shape)
         objective = self.costs.get(self.objective.metric, predicted)
         unscaled = Separable(objective, np.stack(usage) if usage else np.zeros(shape), self.space.allowed)
-        return Separable(objective / _best_uniform(unscaled), unscaled.usage, unscaled.allowed)
+        return Separable(objective / best_uniform(unscaled), unscaled.usage, unscaled.allowed)
 
     def _usage_table(self, bound: Constraint, predicted: Table) -> Table:
         if bound.metric in self.costs:
@@ -178,11 +178,3 @@ class MixedPrecisionProblem(Structured):
         design = np.full((1, len(self.space)), self.bit_values.index(bits), dtype=np.int64)
         design[:, ~self.space.allowed[np.arange(len(self.space)), design[0]]] = len(self.bit_values) - 1
         return design
-
-
-def _best_uniform(separable: Separable) -> float:
-    """The loss of the best uniform design that meets the constraints (else of the one nearest to them)."""
-    totals = separable.totals(uniform_designs(separable))
-    met = within(totals[:, 1:])
-    candidates = totals[met, 0] if met.any() else totals[[totals[:, 1:].max(-1).argmin()], 0]
-    return max(float(candidates.min()), 1e-12)

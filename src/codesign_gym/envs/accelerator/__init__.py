@@ -1,0 +1,1 @@
+"""Accelerator knobs chosen for given networks."""

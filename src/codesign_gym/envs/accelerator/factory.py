@@ -1,0 +1,141 @@
+"""An accelerator core from plain options: the names and numbers that a user types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from codesign_gym.envs.accelerator.costing import COSTINGS
+from codesign_gym.envs.accelerator.problem import AcceleratorProblem
+from codesign_gym.envs.accelerator.sums import network_sums, summed
+from codesign_gym.envs.accelerator.template import Template, load
+from codesign_gym.envs.core.actions import view
+from codesign_gym.envs.core.construct import ConstructCore, TerminalReward
+from codesign_gym.envs.core.enforcement import enforcement
+from codesign_gym.envs.core.observers import DecisionObserver
+from codesign_gym.envs.core.problem import Constraint, Objective
+from codesign_gym.envs.core.refine import RefineCore
+from codesign_gym.errors import BadConfig, UnknownName
+from codesign_gym.records import Record
+from codesign_gym.simulators import networks
+from codesign_gym.simulators.hardware.sweep import Workload, workload
+
+
+class Options(Record):
+    """What can be chosen of an accelerator environment; every field is plain data.
+
+    Attributes:
+        template: id or YAML file of a template: which knobs of which device are chosen.
+        network: the network (id, file or reference), or several, each with its weight in latency and energy.
+        device: a device of the same model in place of the template's, such as another board.
+        bits: of weights and activations; by default the highest that the device supports.
+        budget: metric to the most that it may be, in the metric's unit, over the template's limits; null lifts one.
+        mode: ``construct`` a design knob by knob, or ``refine`` a random one by local moves.
+        steps: moves of an episode of ``refine``.
+        enforcement: ``mask`` (bounds on the hardware), ``price``, both, or ``none``.
+        action: ``discrete``, ``multidiscrete`` or ``box``.
+    """
+
+    template: str = "codebench"
+    network: str | dict[str, float] = "resnet18"
+    device: str | None = None
+    bits: int | None = Field(default=None, ge=1)
+    budget: dict[str, float | None] = Field(default_factory=dict)
+    mode: Literal["construct", "refine"] = "construct"
+    steps: int = Field(default=20, ge=1, le=10_000)
+    enforcement: Literal["mask", "price", "none", "mask+price", "price+mask"] = "mask+price"
+    action: str = "discrete"
+
+
+def build(options: Options, drawn: bool = False) -> ConstructCore | RefineCore:
+    """The core of an environment; whether it will be drawn makes no difference.
+
+    Raises:
+        UnknownName: for an id or name that does not exist, with the nearest.
+        BadConfig: for an option out of bounds.
+        Infeasible: for limits that no design keeps, with the tightest.
+    """
+    problem, means = accelerator_problem(options), enforcement(options.enforcement)
+    if options.mode == "refine":
+        return RefineCore.of(problem, means, options.steps, options.action)
+    return ConstructCore(
+        problem=problem,
+        observer=DecisionObserver(problem),
+        reward=TerminalReward(),
+        enforcement=means,
+        actions=view(options.action, (problem.space.choices,)),
+    )
+
+
+def accelerator_problem(options: Options) -> AcceleratorProblem:
+    """The design problem alone; errors as in :func:`build`."""
+    template = load(options.template, options.device)
+    if template.file.costing not in COSTINGS:
+        raise BadConfig(
+            f"{options.template}: field 'costing': {UnknownName('costing', template.file.costing, COSTINGS)}"
+        )
+    weighted = options.network if isinstance(options.network, dict) else {options.network: 1.0}
+    for name, weight in weighted.items():
+        if not (isfinite(weight) and weight > 0):
+            raise BadConfig(f"network {name!r} has weight {weight}; accepted: a positive number")
+    if not weighted:
+        raise BadConfig("network is {}; accepted: a network, or several with their weights")
+    works = tuple((weight, _work(template, name, options.bits)) for name, weight in weighted.items())
+    own = _own_metrics(template, works)
+    for name in options.budget:
+        if name not in template.file.metrics:
+            raise UnknownName("budget", name, template.file.metrics)
+    return AcceleratorProblem(
+        template=template,
+        networks=tuple((weight, network_sums(template, work)) for weight, work in works),
+        objectives=tuple(
+            Objective(term.metric, -term.weight / scale, scale, worst=scale)
+            for term in template.file.objectives
+            for scale in [own[term.metric] if term.reference is None else term.reference]
+        ),
+        constraints=_constraints(template, options.budget, own),
+    )
+
+
+def _work(template: Template, name: str, bits: int | None) -> Workload:
+    """A network's distinct rows at one precision."""
+    lowest, highest = template.device.min_bits, template.device.max_bits
+    width = highest if bits is None else bits
+    if not lowest <= width <= highest:
+        raise BadConfig(f"bits is {width}; device {template.device.name!r} accepts: {lowest} to {highest}")
+    layers = networks.load(name).layers
+    return workload(template.device, layers, np.full((len(layers.op), 2), width))
+
+
+def _own_metrics(template: Template, works: tuple[tuple[float, Workload], ...]) -> dict[str, float]:
+    """Metrics of the device's own design, for a batch of its own."""
+    device, costing = template.device, COSTINGS[template.file.costing]
+    images = np.array([device.batch])
+    total: dict[str, float] = {}
+    for weight, work in works:
+        for name, column in costing.network(device.model, summed(device.model, work, images)).items():
+            total[name] = total.get(name, 0.0) + weight * float(column) / device.batch
+    total |= {name: float(column) for name, column in costing.hardware(device.model).items()}
+    for name in template.file.metrics:
+        if name not in total:
+            raise BadConfig(f"template {template.name!r}: {UnknownName('metric', name, total)}")
+    return total
+
+
+def _constraints(
+    template: Template, budget: Mapping[str, float | None], own: Mapping[str, float]
+) -> tuple[Constraint, ...]:
+    """The template's limits and the user's budget over them."""
+    board: Mapping[str, float] = getattr(template.device.model, "limits", {})
+    limits = {
+        name: board.get(name, own[name]) if value is None else value for name, value in template.file.limits.items()
+    }
+    for name, value in budget.items():
+        if value is not None and not (isfinite(value) and value > 0):
+            raise BadConfig(f"budget {name!r} is {value}; accepted: a positive number, or null for none")
+    kept = {name: value for name, value in {**limits, **budget}.items() if value is not None}
+    return tuple(Constraint(name, float(value)) for name, value in kept.items())

@@ -1,0 +1,127 @@
+"""An accelerator for given networks as a design problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_gym.envs.accelerator.costing import COSTINGS, Columns
+from codesign_gym.envs.accelerator.sums import Network
+from codesign_gym.envs.accelerator.template import Template
+from codesign_gym.envs.core.outlook import Completion, Free, Outlook
+from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
+from codesign_gym.envs.core.space import Designs, DesignSpace
+from codesign_gym.errors import Infeasible
+
+#: Designs that are improved together, and passes over the knobs, where the least of a metric is looked for.
+STARTS, PASSES = 64, 3
+
+
+@dataclass(frozen=True, eq=False)
+class AcceleratorProblem(Computed):
+    """Choose the knobs of one accelerator that serves several networks.
+
+    Latency and energies are those of an image (of a batch, divided by its images), summed over the networks with their
+    weights; area and resources are the hardware's. There are no sums over knobs.
+
+    Attributes:
+        template: the knobs and what they mean.
+        networks: weight and sums of each network.
+        objectives: the score's terms.
+        constraints: bounds. Those on the hardware alone are known of half-built designs.
+
+    Raises:
+        Infeasible: if no design is found that keeps a bound on latency or energy; the tightest is named.
+    """
+
+    template: Template
+    networks: tuple[tuple[float, Network], ...]
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...]
+
+    def __post_init__(self) -> None:
+        if not self.template.file.one_by_one:
+            self._check_reachable()
+
+    @cached_property
+    def space(self) -> DesignSpace:
+        """The template's knobs."""
+        return self.template.space
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The template's."""
+        return tuple(Metric(name) for name in self.template.file.metrics)
+
+    def evaluate(self, designs: Designs) -> Values:
+        """Metrics of shape (batch, metrics) of designs (batch, knobs)."""
+        found = {**self._of_networks(designs), **self.hardware(designs)}
+        return np.stack([np.broadcast_to(found[metric.name], (len(designs),)) for metric in self.metrics], axis=-1)
+
+    def hardware(self, designs: Designs) -> Columns:
+        """Metrics of the hardware alone, each of shape (batch,), of designs (batch, knobs)."""
+        return COSTINGS[self.template.file.costing].hardware(self.template.model(designs))
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """Of the bounds on the hardware, which grows, or else falls, with every knob; nothing of the others."""
+        if not self.constraints:
+            return Free(0, self.space.choices)
+        return Completion(self._known_usage, self._least, self.space.choices)
+
+    def _of_networks(self, designs: Designs) -> Columns:
+        costing, model = COSTINGS[self.template.file.costing], self.template.model(designs)
+        images, total = self.template.images(designs)[:, 0], dict[str, NDArray[np.float64]]()
+        for weight, network in self.networks:
+            for name, column in costing.network(model, network(designs)).items():
+                total[name] = total.get(name, 0.0) + weight * column / images
+        return total
+
+    def _known_usage(self, designs: Designs) -> Values:
+        """Usages of shape (batch, constraints); 0 where a network has to be costed to tell.
+
+        A choice that a knob does not have counts as its highest: those who ask leave it out afterwards.
+        """
+        highest = [len(knob.values) - 1 for knob in self.space.knobs]
+        found, nothing = self.hardware(np.minimum(designs, highest)), np.zeros(len(designs))
+        columns = [bound.usage(found[bound.metric]) if bound.metric in found else nothing for bound in self.constraints]
+        return np.stack([np.broadcast_to(column, (len(designs),)) for column in columns], -1)
+
+    @cached_property
+    def _least(self) -> Designs:
+        """The choice of every knob that uses least of each constraint, by itself, shape (constraints, knobs)."""
+        least = np.zeros((len(self.constraints), len(self.space)), dtype=np.int64)
+        for index, knob in enumerate(self.space.knobs):
+            designs = np.zeros((len(knob.values), len(self.space)), dtype=np.int64)
+            designs[:, index] = np.arange(len(knob.values))
+            least[:, index] = self._known_usage(designs).argmin(0)
+        return least
+
+    def _check_reachable(self) -> None:
+        """Look for a design within each bound on a network's metric, by turns over the knobs from many designs."""
+        known = self.hardware(np.zeros((1, len(self.space)), dtype=np.int64))
+        tightest, most = None, 1 + 1e-9
+        for bound in self.constraints:
+            if bound.metric not in known:
+                used = self._least_found(bound)
+                tightest, most = (bound, used) if used > most else (tightest, most)
+        if tightest is not None:
+            raise Infeasible(
+                f"no design keeps {tightest.metric} within {tightest.limit:.6g}; the least of any that was found is "
+                f"{most * tightest.limit:.6g}, {most:.4g} times the limit"
+            )
+
+    def _least_found(self, bound: Constraint) -> float:
+        """The least usage of a bound that turns over the knobs find."""
+        column = [metric.name for metric in self.metrics].index(bound.metric)
+        designs = self.space.sample(np.random.default_rng(0), STARTS)
+        for _ in range(PASSES):
+            for index, knob in enumerate(self.space.knobs):
+                tried = np.repeat(designs[:, None], len(knob.values), axis=1)  # (starts, choices, knobs)
+                tried[:, :, index] = np.arange(len(knob.values))
+                metrics = self.evaluate(tried.reshape(-1, len(self.space)))[:, column]
+                designs[:, index] = metrics.reshape(STARTS, -1).argmin(-1)
+        return float(bound.usage(self.evaluate(designs)[:, column]).min())

@@ -1,0 +1,1 @@
+"""What each layer computes: ``codesign/LayerOps-v0``."""

@@ -1,0 +1,205 @@
+"""A layer-operator core from plain options: the names and numbers that a user types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from codesign_gym.catalog import attribute
+from codesign_gym.envs.core import goal
+from codesign_gym.envs.core.actions import view
+from codesign_gym.envs.core.construct import ConstructCore, DenseReward, Observer, TerminalReward
+from codesign_gym.envs.core.enforcement import enforcement
+from codesign_gym.envs.core.observers import DecisionObserver, choices_observer
+from codesign_gym.envs.core.preferences import Preferences
+from codesign_gym.envs.core.problem import Constraint, Objective
+from codesign_gym.envs.core.separable import Table
+from codesign_gym.envs.layer_ops.costs import CellCosts, DesignCosts, ModelCosts, TableCosts
+from codesign_gym.envs.layer_ops.problem import LayerOpsProblem
+from codesign_gym.errors import BadConfig, UnknownName
+from codesign_gym.records import Record
+from codesign_gym.simulators import operators
+from codesign_gym.simulators.hardware import device as devices
+from codesign_gym.simulators.operators.quality import Quality, TabulatedQuality, additive_quality
+from codesign_gym.simulators.operators.space import OperatorSpace
+
+#: Reward of a hundredth of quality or accuracy, times a hundred; HAQ's (Wang et al., CVPR 2019, section 3.4).
+QUALITY_WEIGHT = 10.0
+#: What weights and activations take where nothing is said, or the width nearest to it that the device has.
+BITS = 8
+
+REWARDS: dict[str, Callable[[], TerminalReward | DenseReward]] = {"terminal": TerminalReward, "dense": DenseReward}
+OBSERVERS: dict[str, Callable[[LayerOpsProblem], Observer]] = {"decisions": DecisionObserver, "rich": choices_observer}
+
+
+class Options(Record):
+    """What can be chosen of a layer-operator environment; every field is plain data.
+
+    Attributes:
+        space: id, YAML file or ``"package.module:attribute"`` of an operator space.
+        device: id or YAML file; its model costs the operators.
+        bits: of weights and activations; by default 8, or the nearest that the device supports.
+        cost_file: measured latencies (and energies) in place of the device: a CSV file of operators by name, of
+            networks by their operators' numbers (to which a sum over layers is fitted), or of all cells.
+        cost_column: which device of that file.
+        quality: ``tabular`` (made up, a sum with a known optimum), ``table`` (measured accuracies of all designs), or
+            ``"package.module:function"`` that returns a :class:`~codesign_gym.simulators.operators.quality.Quality`
+            of the space and the seed, such as a supernet's measured accuracy.
+        quality_file: the CSV file of ``table``; it also tells which cells the numbers in ``cost_file`` stand for.
+        quality_column: which figure of that file, in per cent.
+        budget: cost name to its limit, a share of the cost of the last operator everywhere or an amount with its
+            unit: ``{"latency": 0.6, "size": "2 MB"}``.
+        floor: hundredths of quality (percentage points of accuracy) that may be lost against the best (for a measured
+            quality, the dearest) design; then the cost ``minimize`` is the objective.
+        minimize: which cost, where a floor is given.
+        objectives: cost name to the reward that its full amount takes away, as objectives beside the first.
+        preferences: whether weights on the objectives are drawn anew for every episode, and shown.
+        enforcement: ``mask``, ``project``, ``price``, ``none``, or several joined by ``+``.
+        reward: ``terminal`` or ``dense``.
+        observation: ``decisions``, or ``rich`` where scores and costs are sums over layers.
+        action: ``discrete``, ``multidiscrete`` or ``box``.
+        seed: of the made-up quality, or of the user's own.
+    """
+
+    space: str = "fbnet"
+    device: str = "pixel-3-cpu"
+    bits: int | None = Field(default=None, ge=1)
+    cost_file: str | None = None
+    cost_column: str | None = None
+    quality: str = "tabular"
+    quality_file: str | None = None
+    quality_column: str | None = None
+    budget: Mapping[str, float | str] | None = None
+    floor: float | None = Field(default=None, gt=0, le=100)
+    minimize: Literal["latency", "energy", "size"] = "latency"
+    objectives: Mapping[str, float] = Field(default_factory=dict)
+    preferences: bool = False
+    enforcement: str = "mask"
+    reward: Literal["terminal", "dense"] = "terminal"
+    observation: Literal["decisions", "rich"] = "decisions"
+    action: str = "discrete"
+    seed: int = Field(default=0, ge=0)
+
+
+def build(options: Options, drawn: bool = False) -> ConstructCore:
+    """The core of an environment; whether it will be drawn makes no difference.
+
+    Raises:
+        UnknownName: for an id or name that does not exist, with the nearest.
+        BadConfig: for an option out of bounds, and for tables that lack an operator or hold one twice.
+        Infeasible: for budgets that no design meets, with the tightest and the least that is feasible.
+    """
+    means = enforcement(options.enforcement)
+    problem = layer_ops_problem(options)
+    if options.preferences and len(problem.objectives) < 2:
+        raise BadConfig("preferences weigh objectives, and there is one; accepted: with the option 'objectives'")
+    return ConstructCore(
+        problem=problem,
+        observer=OBSERVERS[options.observation](problem),
+        reward=REWARDS[options.reward](),
+        enforcement=means,
+        actions=view(options.action, (problem.space.choices,)),
+        preferences=Preferences(len(problem.objectives)) if options.preferences else None,
+    )
+
+
+def layer_ops_problem(options: Options) -> LayerOpsProblem:
+    """The design problem alone; errors as in :func:`build`."""
+    space = operators.load(options.space)
+    quality = _quality(options, space)
+    costs, prepared = _costs(options, space)
+    dearest = np.array([[len(layer.operators) - 1 for layer in space.layers]])
+    full = dict(zip(costs.names, costs.of(dearest)[0].tolist(), strict=True))
+    reference = quality.reference
+    objective = Objective(quality.metric_name, QUALITY_WEIGHT, reference, worst=0.0)
+    bounds = goal.limits(options.budget or {}, full)
+    constraints = [Constraint(metric, limit) for metric, limit in bounds.items()]
+    if options.floor is not None:
+        constraints.append(Constraint(quality.metric_name, reference - options.floor / 100, reference))
+        objective = _cost_objective(options.minimize, 1.0, full)
+    return LayerOpsProblem(
+        operators=space,
+        quality=quality,
+        costs=costs,
+        objectives=(objective, *(_cost_objective(name, weight, full) for name, weight in options.objectives.items())),
+        constraints=tuple(constraints),
+        prepared=prepared,
+    )
+
+
+def _cost_objective(name: str, weight: float, full: Mapping[str, float]) -> Objective:
+    """A cost as a share of its full amount."""
+    metric = goal.cost_metric(name)
+    if metric not in full:
+        raise BadConfig(f"objective {name!r}: nothing here tells {metric}")
+    if not (np.isfinite(weight) and weight > 0):
+        raise BadConfig(f"objective {name!r} has weight {weight}; accepted: a positive number")
+    return Objective(metric, -weight / full[metric], full[metric], worst=full[metric])
+
+
+def _costs(options: Options, space: OperatorSpace) -> tuple[DesignCosts, dict[str, float]]:
+    """From the user's file, else from the device; and the error of costs that are predicted."""
+    if options.cost_file is not None:
+        return _filed(options, space, Path(options.cost_file).expanduser())
+    if options.cost_column is not None:
+        raise BadConfig(f"cost_column is {options.cost_column!r} without a cost_file; accepted: both or neither")
+    device = devices.load(options.device)
+    bits = int(np.clip(BITS, device.min_bits, device.max_bits)) if options.bits is None else options.bits
+    if not getattr(device.model, "separable", False):
+        energy_j = space.cost(device, np.zeros((1, len(space)), dtype=np.int64), bits).energy_j
+        return ModelCosts(space, device, bits, energy_j is not None, TableCosts(_sizes(space, bits))), {}
+    costs = space.tabulate(device, bits)
+    energy = {} if costs.energy_j is None else {"energy_j": np.asarray(costs.energy_j)}
+    return TableCosts({"latency_s": np.asarray(costs.latency_s), **energy, **_sizes(space, bits)}), {}
+
+
+def _filed(options: Options, space: OperatorSpace, path: Path) -> tuple[DesignCosts, dict[str, float]]:
+    """A file of operators tells their names; one of networks numbers the operators, as the space says."""
+    from codesign_gym.simulators.operators.tables import is_of_operators, read_operators
+    from codesign_gym.simulators.operators.tables_cells import read_cells
+    from codesign_gym.simulators.operators.tables_networks import fit, read_networks
+
+    sizes = _sizes(space, options.bits or BITS)
+    if is_of_operators(path):
+        return TableCosts({**read_operators(path, space, options.cost_column), **sizes}), {}
+    if options.cost_column is None:
+        raise BadConfig(f"cost_file {str(path)!r} has a column a device; accepted: beside the option cost_column")
+    if space.codes:
+        found = fit(space, *read_networks(path, space, options.cost_column))
+        errors = {"latency_mape": found.mape, "latency_spearman": found.spearman}
+        return TableCosts({"latency_s": found.latency_s, **sizes}), errors
+    named = None if options.quality_file is None else Path(options.quality_file).expanduser()
+    return CellCosts({"latency_s": read_cells(path, space, options.cost_column, 1e-3, named)}, TableCosts(sizes)), {}
+
+
+def _sizes(space: OperatorSpace, bits: int) -> dict[str, Table]:
+    return {"size_bytes": space.size_bytes(bits)}
+
+
+def _quality(options: Options, space: OperatorSpace) -> Quality:
+    if ":" in options.quality:
+        made: Quality = attribute(options.quality)(space, options.seed)
+        return made
+    if options.quality not in QUALITIES:
+        raise UnknownName("quality", options.quality, QUALITIES)
+    return QUALITIES[options.quality](options, space)
+
+
+def _tabular(options: Options, space: OperatorSpace) -> Quality:
+    return additive_quality(space, options.seed)
+
+
+def _table(options: Options, space: OperatorSpace) -> Quality:
+    from codesign_gym.simulators.operators.tables_cells import read_cells
+
+    if options.quality_file is None or options.quality_column is None:
+        raise BadConfig("quality 'table' needs the options quality_file and quality_column")
+    return TabulatedQuality(read_cells(Path(options.quality_file).expanduser(), space, options.quality_column, 0.01))
+
+
+#: Ways to say how good a design is, by name.
+QUALITIES: dict[str, Callable[[Options, OperatorSpace], Quality]] = {"tabular": _tabular, "table": _table}

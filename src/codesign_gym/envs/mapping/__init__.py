@@ -1,0 +1,1 @@
+"""Mappings of a network's layers onto a machine."""

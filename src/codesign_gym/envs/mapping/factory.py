@@ -1,0 +1,93 @@
+"""A mapping core from plain options: the names and numbers that a user types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from codesign_gym.envs.core.actions import view
+from codesign_gym.envs.core.construct import ConstructCore, TerminalReward
+from codesign_gym.envs.core.enforcement import enforcement
+from codesign_gym.envs.core.observers import DecisionObserver
+from codesign_gym.envs.core.refine import RefineCore
+from codesign_gym.envs.mapping.mapper import mappers
+from codesign_gym.envs.mapping.problem import MappingProblem
+from codesign_gym.errors import BadConfig, UnknownName
+from codesign_gym.records import Record
+from codesign_gym.simulators import networks
+from codesign_gym.simulators.networks.layers import Network
+
+
+class Options(Record):
+    """What can be chosen of a mapping environment; every field is plain data.
+
+    Attributes:
+        network: id, file or reference.
+        layers: which of its rows are mapped, by name; None for all that multiply.
+        device: a machine of model maeri, loopnest or chunked, by id or YAML file.
+        bits: of weights and activations; by default the highest that the device supports.
+        objective: ``latency``, ``energy``, ``energy-delay``, or on MAERI ``psums``, the partial sums that Bifrost tunes
+            by because they are known without simulating.
+        tiles: on MAERI the ``divisors`` of every loop, or the smallest tile for each number of ``passes`` over it.
+        mode: ``construct`` a design knob by knob, or ``refine`` a random one by local moves.
+        steps: moves of an episode of ``refine``.
+        enforcement: ``mask``, ``price``, both, or ``none``.
+        action: ``discrete``, ``multidiscrete`` or ``box``.
+    """
+
+    network: str = "alexnet"
+    layers: Sequence[str] | None = None
+    device: str = "maeri-128"
+    bits: int | None = Field(default=None, ge=1)
+    objective: str = "latency"
+    tiles: Literal["divisors", "passes"] = "divisors"
+    mode: Literal["construct", "refine"] = "construct"
+    steps: int = Field(default=20, ge=1, le=10_000)
+    enforcement: Literal["mask", "price", "none", "mask+price", "price+mask"] = "mask"
+    action: str = "discrete"
+
+
+def build(options: Options, drawn: bool = False) -> ConstructCore | RefineCore:
+    """The core of an environment; whether it will be drawn makes no difference.
+
+    Raises:
+        UnknownName: for an id or name that does not exist, with the nearest.
+        BadConfig: for an option out of bounds.
+    """
+    problem, means = mapping_problem(options), enforcement(options.enforcement)
+    if options.mode == "refine":
+        return RefineCore.of(problem, means, options.steps, options.action)
+    return ConstructCore(
+        problem=problem,
+        observer=DecisionObserver(problem),
+        reward=TerminalReward(),
+        enforcement=means,
+        actions=view(options.action, (problem.space.choices,)),
+    )
+
+
+def mapping_problem(options: Options) -> MappingProblem:
+    """The design problem alone; errors as in :func:`build`."""
+    rows = _rows(networks.load(options.network), options.layers)
+    _, found = mappers(options.device, rows, options.bits, options.tiles)
+    several = [(name, mapper) for name, mapper in zip(rows.layer_names, found, strict=True) if mapper.knobs]
+    if not several:
+        raise BadConfig(f"the layers of {options.network!r} have one mapping each on {options.device!r}")
+    names, chosen = zip(*several, strict=True)
+    return MappingProblem(names, chosen, options.objective)
+
+
+def _rows(network: Network, names: Sequence[str] | None) -> Network:
+    """The rows that are mapped."""
+    multiply = network.rows(np.asarray(network.layers.multiplies))
+    if names is None:
+        return multiply
+    for name in names:
+        if name not in multiply.layer_names:
+            raise UnknownName(f"layer of {network.name!r} that multiplies", name, multiply.layer_names)
+    if not names or len(set(names)) < len(names):
+        raise BadConfig(f"layers is {list(names)}; accepted: one layer or more, each once")
+    return multiply.rows(np.array([name in names for name in multiply.layer_names]))
