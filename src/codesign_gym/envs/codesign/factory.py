@@ -15,14 +15,9 @@ from codesign_gym.envs.accelerator.template import Template
 from codesign_gym.envs.accelerator.template import load as load_template
 from codesign_gym.envs.codesign.problem import CoDesignProblem, Quality
 from codesign_gym.envs.codesign.quality import TabularQuality
-from codesign_gym.envs.core.actions import view
-from codesign_gym.envs.core.construct import ConstructCore, TerminalReward
+from codesign_gym.envs.core.designing import DesignCore, Mode, design_core
 from codesign_gym.envs.core.enforcement import Unrepaired
-from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
-from codesign_gym.envs.core.observers import DecisionObserver
-from codesign_gym.envs.core.preferences import Preferences
 from codesign_gym.envs.core.problem import Constraint, Objective
-from codesign_gym.envs.core.refine import RefineCore
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.records import Record
 from codesign_gym.simulators import operators
@@ -61,7 +56,7 @@ class Options(Record):
     weights: dict[str, float] = Field(default_factory=dict)
     budget: dict[str, float | None] = Field(default_factory=dict)
     floor: float | None = Field(default=None, gt=0, le=1)
-    mode: Literal["construct", "refine"] = "construct"
+    mode: Mode = "construct"
     steps: int = Field(default=30, ge=1, le=10_000)
     preferences: Literal["fixed", "sampled"] = "fixed"
     enforcement: Unrepaired = "mask+price"
@@ -69,7 +64,7 @@ class Options(Record):
     seed: int = Field(default=0, ge=0)
 
 
-def build(options: Options, drawn: bool = False) -> ConstructCore | RefineCore:
+def build(options: Options, drawn: bool = False) -> DesignCore:
     """The core of an environment; whether it will be drawn makes no difference.
 
     Raises:
@@ -77,18 +72,13 @@ def build(options: Options, drawn: bool = False) -> ConstructCore | RefineCore:
         BadConfig: for an option out of bounds.
         Infeasible: for limits that no design keeps, with the tightest.
     """
-    if options.mode == "refine" and options.preferences == "sampled":
-        raise BadConfig("preferences is 'sampled'; mode 'refine' accepts: fixed")
-    problem, means = codesign_problem(options), enforcement_of(options.enforcement)
-    if options.mode == "refine":
-        return RefineCore.of(problem, means, options.steps, options.action)
-    return ConstructCore(
-        problem=problem,
-        observer=DecisionObserver(problem),
-        reward=TerminalReward(),
-        enforcement=means,
-        actions=view(options.action, (problem.space.choices,)),
-        preferences=Preferences(len(problem.objectives)) if options.preferences == "sampled" else None,
+    return design_core(
+        codesign_problem(options),
+        options.mode,
+        options.steps,
+        options.enforcement,
+        options.action,
+        options.preferences,
     )
 
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from codesign_gym.envs.accelerator.costing import COSTINGS, Columns
 from codesign_gym.envs.accelerator.template import Template
 from codesign_gym.envs.core.outlook import Completion, Free, Outlook
-from codesign_gym.envs.core.problem import Constraint, Metric, Objective, Structured, Values
+from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
 from codesign_gym.envs.core.reach import check_reachable
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
+from codesign_gym.simulators.accuracy.scored import Scored
 from codesign_gym.simulators.hardware.sweep import BLOCK, in_blocks
 from codesign_gym.simulators.operators.space import OperatorSpace
 
@@ -22,23 +23,8 @@ from codesign_gym.simulators.operators.space import OperatorSpace
 STARTS = 8
 
 
-class Quality(Protocol):
+class Quality(Scored, Protocol):
     """How good networks are at given precisions; more is better."""
-
-    @property
-    def metric_name(self) -> str:
-        """``accuracy`` (a share) or ``quality``."""
-        ...
-
-    @property
-    def measured(self) -> bool:
-        """Whether a score comes from running a network, which the ledger counts apart."""
-        ...
-
-    @property
-    def images(self) -> int:
-        """How many images a measured score is a share of; 0 where it is not measured."""
-        ...
 
     def score(self, operators: NDArray[np.int64], bits: NDArray[np.int64]) -> Values:
         """Scores of shape (batch,) of operators (batch, layers) at bitwidths (batch, layers, 2)."""
@@ -50,7 +36,7 @@ class Quality(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class CoDesignProblem(Structured):
+class CoDesignProblem(Computed):
     """Choose the accelerator's knobs, and for every layer an operator, its weights' and its activations' bitwidth.
 
     Every design has layers of its own: a batch of designs is one table of layers, of shape (batch, rows), that one
@@ -174,16 +160,6 @@ class CoDesignProblem(Structured):
     def measured(self) -> bool:
         """Whether the quality comes from running networks."""
         return self.quality.measured
-
-    @property
-    def measurable(self) -> None:
-        """What is measured is measured at once."""
-        return None
-
-    @property
-    def preparation(self) -> dict[str, float]:
-        """Nothing is counted before the search."""
-        return {}
 
     def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
         """What unseen data say of a design of shape (knobs,)."""

@@ -139,7 +139,7 @@ class Completion:
         tried = np.repeat(design[:, None].astype(np.int64), self.choices, axis=1)  # (batch, choices, knobs)
         tried[np.arange(batch)[:, None], np.arange(self.choices), knob[:, None]] = np.arange(self.choices)
         after = self._bound(tried.reshape(-1, knobs), np.repeat(knob + 1, self.choices))
-        change = after.reshape(batch, self.choices, -1) - self._bound(design, knob)[:, None]
+        change = after.reshape(batch, self.choices, len(self.least)) - self._bound(design, knob)[:, None]
         return np.moveaxis(change, 1, 2)
 
     def usage(self, designs: Designs) -> Table:
@@ -155,7 +155,7 @@ class Completion:
         known = np.arange(design.shape[1]) < decided[:, None]  # (batch, knobs)
         completed = np.where(known[:, None], design[:, None], self.least)  # (batch, constraints, knobs)
         batch, constraints, knobs = completed.shape
-        used = self.used(completed.reshape(-1, knobs)).reshape(batch, constraints, -1)
+        used = self.used(completed.reshape(-1, knobs)).reshape(batch, constraints, constraints)
         return np.diagonal(used, axis1=1, axis2=2)
 
 

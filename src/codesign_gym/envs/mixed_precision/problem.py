@@ -14,26 +14,12 @@ from codesign_gym.envs.core.enforcement import best_uniform
 from codesign_gym.envs.core.problem import Constraint, Metric, Objective, Structured, Values
 from codesign_gym.envs.core.separable import Separable, Table
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
+from codesign_gym.simulators.accuracy.scored import Scored
 from codesign_gym.simulators.networks.layers import Network
 
 
-class Scorer(Protocol):
+class Scorer(Scored, Protocol):
     """How well a network does at given bitwidths: measured, predicted by a surrogate, or tabulated."""
-
-    @property
-    def metric_name(self) -> str:
-        """``accuracy`` (a share, higher is better) or ``loss``."""
-        ...
-
-    @property
-    def measured(self) -> bool:
-        """Whether a score comes from running the network, which the ledger counts apart."""
-        ...
-
-    @property
-    def images(self) -> int:
-        """How many images a measured score is a share of; 0 where it is not measured."""
-        ...
 
     def score(self, bits: NDArray[np.int64]) -> Values:
         """Scores of shape (batch,) for bitwidths of shape (batch, layers, 2)."""

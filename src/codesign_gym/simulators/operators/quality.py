@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign_gym.simulators.accuracy.scored import Scored
 from codesign_gym.simulators.operators.space import Designs, OperatorSpace
 
 #: Share of a layer's quality that its operators' work brings; the rest comes with the width of their windows.
@@ -17,28 +18,13 @@ WORK = 0.75
 SATURATION = 3.0
 
 
-class Quality(Protocol):
+class Quality(Scored, Protocol):
     """What says how good designs are.
 
     A user's own is ``"package.module:function"``, called with the :class:`OperatorSpace` and a seed. It may also have
     ``claim(design)``, figures of a design of shape (layers,) from data that no search saw, and ``loss(probabilities)``,
     a differentiable loss (batch,) of mixtures (batch, layers, operators), such as a supernet's cross entropy.
     """
-
-    @property
-    def metric_name(self) -> str:
-        """``accuracy`` (a share) or ``quality``; more is better."""
-        ...
-
-    @property
-    def measured(self) -> bool:
-        """Whether a score comes from running a network, which the ledger counts apart."""
-        ...
-
-    @property
-    def images(self) -> int:
-        """How many images a measured score is a share of; 0 where it is not measured."""
-        ...
 
     @property
     def reference(self) -> float:
