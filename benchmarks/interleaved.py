@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 
@@ -23,3 +25,17 @@ def speed(ours: Callable[[], object], theirs: Callable[[], object], repeats: int
         before, ours_s, after = seconds(theirs), seconds(ours), seconds(theirs)
         ratios.append((before + after) / 2 / ours_s)
     return float(np.median(ratios))
+
+
+def episode(name: str, environments: int, steps: int, **options: Any) -> Callable[[], None]:
+    """A function that takes so many random steps, sampled beforehand, in all environments of a vector environment."""
+    env = gym.make_vec(name, environments, vectorization_mode="vector_entry_point", **options)
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(steps)]
+    env.reset(seed=0)
+
+    def walk() -> None:
+        for action in actions:
+            env.step(action)
+
+    return walk

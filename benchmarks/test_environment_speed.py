@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import gymnasium as gym
 import pytest
-from interleaved import speed
+from interleaved import episode, speed
 
 import codesign_gym  # noqa: F401  (registers the environments)
 
@@ -22,30 +20,18 @@ OPTIONS = {
 }
 
 
-def episode(name: str, **options: Any) -> Callable[[], None]:
-    """A function that takes 106 random steps, sampled beforehand, in all environments."""
-    env = gym.make_vec(name, ENVIRONMENTS, vectorization_mode="vector_entry_point", **options)
-    env.action_space.seed(0)
-    actions = [env.action_space.sample() for _ in range(STEPS)]
-    env.reset(seed=0)
-
-    def steps() -> None:
-        for action in actions:
-            env.step(action)
-
-    return steps
-
-
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_step_beside_cartpoles(report, options: dict[str, Any]) -> None:
     ours = episode(
         "codesign/MixedPrecision-v0",
+        ENVIRONMENTS,
+        STEPS,
         network="mobilenetv2-imagenet100",
         device="haq-cloud",
         accuracy="tabular",
         budget={"latency": 0.6},
         **options,
     )
-    ratio = speed(ours, episode("CartPole-v1"), repeats=15)
+    ratio = speed(ours, episode("CartPole-v1", ENVIRONMENTS, STEPS), repeats=15)
     report("rate of steps, MixedPrecision over CartPole", ratio, BAR, ours)
     assert ratio >= BAR

@@ -7,43 +7,28 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+from problem_samples import Tabled
 
 from codesign_gym.agents.interface import Agent, Task, search
 from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.construct import ConstructCore, ConstructState, TerminalReward
 from codesign_gym.envs.core.enforcement import enforcement
-from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
+from codesign_gym.envs.core.problem import Values
 from codesign_gym.envs.core.separable import Separable
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
 
 
 @dataclass(frozen=True, eq=False)
-class TableProblem(Computed):
-    """Metrics ``loss`` and ``use0``, ``use1``, ...; measured usages are the predicted ones times ``bias``."""
+class TableProblem(Tabled):
+    """Measured usages are the predicted ones times ``bias``."""
 
     tables: Separable
     space: DesignSpace
     bias: float = 1.0
 
-    @property
-    def separable(self) -> Separable:
-        return self.tables
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        return (Metric("loss"), *(Metric(bound.metric) for bound in self.constraints))
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return (Objective("loss", -1.0, 0.0),)
-
-    @property
-    def constraints(self) -> tuple[Constraint, ...]:
-        return tuple(Constraint(f"use{k}", 1.0) for k in range(len(self.separable.usage)))
-
     def evaluate(self, designs: Designs) -> Values:
-        totals = self.separable.totals(designs)
+        totals = super().evaluate(designs)
         return np.concatenate([totals[:, :1], totals[:, 1:] * self.bias], axis=-1)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
+import yaml_samples
 from hypothesis import strategies as st
 
 from codesign_gym.simulators.dvfs import CATALOG, Soc, Work, load
@@ -14,18 +14,8 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def edited(path: Path, *keys: Any, base: str = "jetson-tx2") -> Path:
-    """A shipped file with one entry set, or removed where the value is None."""
-    content = yaml.safe_load(CATALOG.shipped()[base].read_text(encoding="utf-8"))
-    *parents, last, value = keys
-    entry = content
-    for key in parents:
-        entry = entry[key]
-    if value is None:
-        del entry[last]
-    else:
-        entry[last] = value
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return path
+    """A shipped file with one entry changed."""
+    return yaml_samples.edited(path, CATALOG.shipped()[base], *keys)
 
 
 def states(name: str, seed: int, shape: tuple[int, ...]) -> dict[str, Any]:

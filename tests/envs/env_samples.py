@@ -9,45 +9,26 @@ from itertools import product
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+from problem_samples import Tabled
 
 from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.construct import ConstructCore, ConstructState, DenseReward, Reward
 from codesign_gym.envs.core.enforcement import enforcement
-from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
 from codesign_gym.envs.core.separable import Separable
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
 
 
 @dataclass(frozen=True, eq=False)
-class RandomProblem(Computed):
-    """Metrics ``loss`` and ``use0``, ``use1``, ...: the totals of its tables."""
+class RandomProblem(Tabled):
+    """Every group's knobs from 0 on, some of them pinned."""
 
     tables: Separable
     pinned: tuple[int | None, ...]
 
-    @property
-    def separable(self) -> Separable:
-        return self.tables
-
     @cached_property
     def space(self) -> DesignSpace:
-        values = tuple(range(self.separable.choices))
+        values = tuple(range(self.tables.choices))
         return DesignSpace(tuple(Knob(f"k{i}", values, pin) for i, pin in enumerate(self.pinned)))
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        return (Metric("loss"), *(Metric(bound.metric) for bound in self.constraints))
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return (Objective("loss", -1.0, 0.0),)
-
-    @property
-    def constraints(self) -> tuple[Constraint, ...]:
-        return tuple(Constraint(f"use{k}", 1.0) for k in range(len(self.separable.usage)))
-
-    def evaluate(self, designs: Designs) -> Values:
-        return self.separable.totals(designs)
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,7 @@ def test_masks_lead_to_every_feasible_design_and_to_no_other(seed: int, limit: f
 
 
 def test_a_limit_that_nothing_keeps_is_named() -> None:
-    with pytest.raises(
-        Infeasible, match=r"no design keeps units within 0\.5; the least that any design needs is 1, 2"
-    ):
+    with pytest.raises(Infeasible, match=r"no design keeps units within 0\.5; the least that any design needs is 1, 2"):
         tiles_core(Tiles(0.5))
 
 

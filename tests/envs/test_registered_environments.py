@@ -58,6 +58,16 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"template": "fpga-engine", "network": "alexnet", "mode": "refine", "steps": 5, "enforcement": "mask"},
         {"template": "maeri", "network": "alexnet", "enforcement": "price", "action": "box"},
     ],
+    "codesign/LayerOps-v0": [
+        *(
+            {"budget": {"latency": 0.5, "size": 0.6}, "enforcement": means, "reward": "dense", "observation": "rich"}
+            for means in MEANS
+        ),
+        {"space": "nasa-add-all", "device": "nasa-chunked", "floor": 10, "minimize": "energy", "action": "box"},
+        {"space": "nasbench201", "device": "maeri-256", "budget": {"latency": 0.9}, "action": "multidiscrete"},
+        {"space": "lightnas", "objectives": {"latency": 0.5}, "preferences": "sampled"},
+        {"space": "lightnas", "budget": {"latency": 0.5}, "mode": "refine", "steps": 5, "enforcement": "price"},
+    ],
     "codesign/Mapping-v0": [
         {"layers": ["features.3"], "enforcement": "mask"},
         {"layers": ["features.3"], "objective": "psums", "mode": "refine", "steps": 5, "action": "box"},

@@ -9,11 +9,14 @@ import pytest
 import yaml
 from hardware_samples import DEVICES, conv, layers
 from pydantic import Field
+from yaml_samples import edited
 
 from codesign_gym.errors import BadConfig, CodesignError, UnknownName
 from codesign_gym.simulators.hardware.device import CATALOG, load
 from codesign_gym.simulators.hardware.model import Costs, Unit
 from codesign_gym.simulators.networks.layers import Layers
+
+EDGE = CATALOG.shipped()["bismo-edge"]
 
 EDITS: dict[str, tuple[tuple[Any, ...], str]] = {
     # keys to the edited entry and its new value; part of the message
@@ -38,25 +41,10 @@ EDITS: dict[str, tuple[tuple[Any, ...], str]] = {
 }
 
 
-def edited(path: Path, *keys: Any) -> Path:
-    """The edge device's file with one entry set, or removed where the value is None."""
-    content = yaml.safe_load(CATALOG.shipped()["bismo-edge"].read_text(encoding="utf-8"))
-    *parents, last, value = keys
-    entry = content
-    for key in parents:
-        entry = entry[key]
-    if value is None:
-        del entry[last]
-    else:
-        entry[last] = value
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return path
-
-
 @pytest.mark.parametrize("case", EDITS)
 def test_every_mistake_is_one_line_that_names_it(case: str, tmp_path: Path) -> None:
     keys, message = EDITS[case]
-    path = edited(tmp_path / "device.yaml", *keys)
+    path = edited(tmp_path / "device.yaml", EDGE, *keys)
     with pytest.raises(CodesignError) as caught:
         load(str(path))
     assert message in str(caught.value)
@@ -64,7 +52,7 @@ def test_every_mistake_is_one_line_that_names_it(case: str, tmp_path: Path) -> N
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
-    device = load(str(edited(tmp_path / "device.yaml", "parameters", "dm", "value", 4)))
+    device = load(str(edited(tmp_path / "device.yaml", EDGE, "parameters", "dm", "value", 4)))
     assert device.model.dm == 4
     assert device.parameters["dm"].unit == "rows"
 

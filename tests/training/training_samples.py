@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,15 @@ def finished(path: Path, agent: str = "random", evaluations: int = 40, **options
     folder = RunFolder(path)
     train(config(agent, evaluations, **options), folder)
     return folder
+
+
+def told_in_one_line(output: Any, parts: Sequence[str]) -> None:
+    """What was captured is nothing but one line of an error, which has all the parts."""
+    assert output.out == ""
+    assert output.err.startswith("error: ")
+    assert output.err.count("\n") == 1
+    for part in parts:
+        assert part in output.err
 
 
 def rows(folder: RunFolder) -> pd.DataFrame:
