@@ -59,14 +59,17 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"template": "maeri", "network": "alexnet", "enforcement": "price", "action": "box"},
     ],
     "codesign/LayerOps-v0": [
-        *(
-            {"budget": {"latency": 0.5, "size": 0.6}, "enforcement": means, "reward": "dense", "observation": "rich"}
-            for means in MEANS
-        ),
-        {"space": "nasa-add-all", "device": "nasa-chunked", "floor": 10, "minimize": "energy", "action": "box"},
+        {
+            "budget": {"latency": 0.5, "size": 0.6},
+            "enforcement": "price+project",
+            "reward": "dense",
+            "observation": "rich",
+        },
+        *({"space": "nasbench201", "budget": {"latency": 0.4}, "enforcement": means} for means in MEANS),
+        {"space": "nasa-no-conv", "device": "nasa-chunked", "floor": 10, "minimize": "energy", "action": "box"},
         {"space": "nasbench201", "device": "maeri-256", "budget": {"latency": 0.9}, "action": "multidiscrete"},
-        {"space": "lightnas", "objectives": {"latency": 0.5}, "preferences": "sampled"},
-        {"space": "lightnas", "budget": {"latency": 0.5}, "mode": "refine", "steps": 5, "enforcement": "price"},
+        {"space": "nasbench201", "objectives": {"latency": 0.5}, "preferences": "sampled"},
+        {"space": "nasbench201", "budget": {"latency": 0.5}, "mode": "refine", "steps": 5, "enforcement": "price"},
     ],
     "codesign/Mapping-v0": [
         {"layers": ["features.3"], "enforcement": "mask"},

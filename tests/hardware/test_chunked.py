@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.chunked import OPERATORS, proportional_pes
+from codesign_gym.simulators.hardware.chunked.allocation import proportional_pes
+from codesign_gym.simulators.hardware.chunked.cost import OPERATORS
 from codesign_gym.simulators.hardware.device import CATALOG, load
 from codesign_gym.simulators.hardware.rounding import RELAXED
 from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS
@@ -46,10 +47,11 @@ def test_cycles_and_reads_are_those_of_the_tiles(row: dict[str, int], operator: 
         "ws": (1, passes[1], passes[0]),
         "is": (passes[0], 1, passes[1]),
     }[DATAFLOWS[dataflow]]
-    reads = n * k * weights * 6 + m * k * inputs * 8 + m * n * (2 * sums - 1) * 32
+    stored = 4 if OPERATORS[operator] == "shift" else 6
+    reads = n * k * weights * stored + m * k * inputs * 8 + m * n * (2 * sums - 1) * 32
     assert detail["buffer_bits"] == pytest.approx(count * reads)
     assert detail["cycles"] * pes >= table.macs[0]
-    once = table.weights[0] * 6 + (table.in_elements[0] + table.out_elements[0]) * 8
+    once = table.weights[0] * stored + (table.in_elements[0] + table.out_elements[0]) * 8
     assert detail["dram_bits"] >= once
 
 

@@ -12,7 +12,7 @@ from codesign_gym.catalog import Catalog
 from codesign_gym.envs.registration import ENVIRONMENTS, plugged_in
 from codesign_gym.errors import CodesignError, UnknownName
 from codesign_gym.records import Record, read_yaml
-from codesign_gym.simulators import dvfs
+from codesign_gym.simulators import dvfs, operators
 from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.networks import CATALOG as NETWORKS
 from codesign_gym.simulators.networks.catalog import NetworkFile
@@ -23,6 +23,7 @@ FILES: dict[str, Catalog] = {
     "networks": NETWORKS,
     "agents": interface.CATALOG,
     "socs": dvfs.CATALOG,
+    "spaces": operators.CATALOG,
 }
 
 #: What a user's own YAML file of each kind holds.
@@ -31,6 +32,7 @@ RECORDS: dict[str, type[Record]] = {
     "networks": NetworkFile,
     "agents": interface.AgentFile,
     "socs": dvfs.SocFile,
+    "spaces": operators.SpaceFile,
 }
 
 

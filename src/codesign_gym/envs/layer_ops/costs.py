@@ -105,29 +105,21 @@ class ModelCosts:
         space: what designs are of.
         device: whose costs.
         bits: of weights and activations.
-        energy: whether the model knows energies.
-        sums: what is a sum nevertheless.
+        names: ``latency_s``, ``size_bytes`` and, where the model knows energies, ``energy_j``.
     """
 
     space: OperatorSpace
     device: Device
     bits: int
-    energy: bool
-    sums: TableCosts
+    names: tuple[str, ...]
     looked_up: bool = False
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Latency, and energy where it is known."""
-        return ("latency_s", *(("energy_j",) if self.energy else ()), *self.sums.names)
-
-    @property
     def tables(self) -> Mapping[str, Table]:
-        """Those of the sums."""
-        return self.sums.tables
+        """Nothing is a sum."""
+        return {}
 
     def of(self, designs: Designs) -> Values:
         """One call of the device."""
         costs = self.space.cost(self.device, designs, self.bits)
-        asked = [costs.latency_s, *([costs.energy_j] if self.energy else [])]
-        return np.concatenate([np.stack(asked, axis=-1), self.sums.of(designs)], axis=-1)
+        return np.stack([getattr(costs, name) for name in self.names], axis=-1)

@@ -46,7 +46,10 @@ class LayerOpsEnv(ConfiguredEnv):
     `observation="rich"`, where scores and costs are sums over layers: `Box(-3, 3, (2 + n + constraints * (n + 1),),
     float32)`: how far the design is, the previous choice, for each of the n operators the logarithm of the predicted
     loss and of the usage of each constraint that it adds (standard deviations over the layers), and the share of each
-    constraint that is left. It does not depend on the number of layers. With `preferences` the weights follow.
+    constraint that is left. It does not depend on the number of layers. With sampled `preferences` the weights follow.
+
+    With `mode="refine"`, actions and observations are those of
+    :class:`~codesign_gym.envs.core.refine.RefineCore`: local moves from a complete random design.
 
     ## Rewards
 
@@ -67,7 +70,7 @@ class LayerOpsEnv(ConfiguredEnv):
 
     ## Episode End
 
-    Terminates after one decision a layer; never truncates.
+    Terminates after one decision a layer; with `mode="refine"` truncates after `steps` moves.
 
     ## Arguments
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,19 +12,18 @@ from pydantic import Field
 
 from codesign_gym.catalog import attribute
 from codesign_gym.envs.core import goal
-from codesign_gym.envs.core.actions import view
-from codesign_gym.envs.core.construct import ConstructCore, DenseReward, Observer, TerminalReward
-from codesign_gym.envs.core.enforcement import enforcement
+from codesign_gym.envs.core.construct import DenseReward, Observer, TerminalReward
+from codesign_gym.envs.core.designing import DesignCore, Mode, design_core
 from codesign_gym.envs.core.observers import DecisionObserver, choices_observer
-from codesign_gym.envs.core.preferences import Preferences
 from codesign_gym.envs.core.problem import Constraint, Objective
-from codesign_gym.envs.core.separable import Table
+from codesign_gym.envs.core.refine import RefineCore
 from codesign_gym.envs.layer_ops.costs import CellCosts, DesignCosts, ModelCosts, TableCosts
 from codesign_gym.envs.layer_ops.problem import LayerOpsProblem
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.records import Record
 from codesign_gym.simulators import operators
 from codesign_gym.simulators.hardware import device as devices
+from codesign_gym.simulators.hardware.model import Costs
 from codesign_gym.simulators.operators.quality import Quality, TabulatedQuality, additive_quality
 from codesign_gym.simulators.operators.space import OperatorSpace
 
@@ -46,7 +46,8 @@ class Options(Record):
         cost_file: measured latencies (and energies) in place of the device: a CSV file of operators by name, of
             networks by their operators' numbers (to which a sum over layers is fitted), or of all cells.
         cost_column: which device of that file.
-        quality: ``tabular`` (made up, a sum with a known optimum), ``table`` (measured accuracies of all designs), or
+        quality: ``tabular`` (made up, a sum with a known optimum), ``table`` (measured accuracies of all designs),
+            ``measured`` (on real images with the weights of the space's supernet, trained in the first call), or
             ``"package.module:function"`` that returns a :class:`~codesign_gym.simulators.operators.quality.Quality`
             of the space and the seed, such as a supernet's measured accuracy.
         quality_file: the CSV file of ``table``; it also tells which cells the numbers in ``cost_file`` stand for.
@@ -57,10 +58,12 @@ class Options(Record):
             quality, the dearest) design; then the cost ``minimize`` is the objective.
         minimize: which cost, where a floor is given.
         objectives: cost name to the reward that its full amount takes away, as objectives beside the first.
-        preferences: whether weights on the objectives are drawn anew for every episode, and shown.
+        mode: ``construct`` a design layer by layer, or ``refine`` a random one by local moves.
+        steps: moves of an episode of ``refine``.
+        preferences: ``fixed`` weights on the objectives, or ``sampled``: drawn for every episode and shown.
         enforcement: ``mask``, ``project``, ``price``, ``none``, or several joined by ``+``.
-        reward: ``terminal`` or ``dense``.
-        observation: ``decisions``, or ``rich`` where scores and costs are sums over layers.
+        reward: of ``construct``: ``terminal``, or ``dense`` where scores and costs are sums over layers.
+        observation: of ``construct``: ``decisions``, or ``rich`` where scores and costs are sums over layers.
         action: ``discrete``, ``multidiscrete`` or ``box``.
         seed: of the made-up quality, or of the user's own.
     """
@@ -77,7 +80,9 @@ class Options(Record):
     floor: float | None = Field(default=None, gt=0, le=100)
     minimize: Literal["latency", "energy", "size"] = "latency"
     objectives: Mapping[str, float] = Field(default_factory=dict)
-    preferences: bool = False
+    mode: Mode = "construct"
+    steps: int = Field(default=30, ge=1, le=10_000)
+    preferences: Literal["fixed", "sampled"] = "fixed"
     enforcement: str = "mask"
     reward: Literal["terminal", "dense"] = "terminal"
     observation: Literal["decisions", "rich"] = "decisions"
@@ -85,7 +90,7 @@ class Options(Record):
     seed: int = Field(default=0, ge=0)
 
 
-def build(options: Options, drawn: bool = False) -> ConstructCore:
+def build(options: Options, drawn: bool = False) -> DesignCore:
     """The core of an environment; whether it will be drawn makes no difference.
 
     Raises:
@@ -93,18 +98,13 @@ def build(options: Options, drawn: bool = False) -> ConstructCore:
         BadConfig: for an option out of bounds, and for tables that lack an operator or hold one twice.
         Infeasible: for budgets that no design meets, with the tightest and the least that is feasible.
     """
-    means = enforcement(options.enforcement)
     problem = layer_ops_problem(options)
-    if options.preferences and len(problem.objectives) < 2:
-        raise BadConfig("preferences weigh objectives, and there is one; accepted: with the option 'objectives'")
-    return ConstructCore(
-        problem=problem,
-        observer=OBSERVERS[options.observation](problem),
-        reward=REWARDS[options.reward](),
-        enforcement=means,
-        actions=view(options.action, (problem.space.choices,)),
-        preferences=Preferences(len(problem.objectives)) if options.preferences else None,
-    )
+    if options.preferences == "sampled" and len(problem.objectives) < 2:
+        raise BadConfig("preferences is 'sampled', but there is one objective; accepted: with the option 'objectives'")
+    core = design_core(problem, options.mode, options.steps, options.enforcement, options.action, options.preferences)
+    if isinstance(core, RefineCore):
+        return core
+    return replace(core, observer=OBSERVERS[options.observation](problem), reward=REWARDS[options.reward]())
 
 
 def layer_ops_problem(options: Options) -> LayerOpsProblem:
@@ -149,12 +149,16 @@ def _costs(options: Options, space: OperatorSpace) -> tuple[DesignCosts, dict[st
         raise BadConfig(f"cost_column is {options.cost_column!r} without a cost_file; accepted: both or neither")
     device = devices.load(options.device)
     bits = int(np.clip(BITS, device.min_bits, device.max_bits)) if options.bits is None else options.bits
-    if not getattr(device.model, "separable", False):
-        energy_j = space.cost(device, np.zeros((1, len(space)), dtype=np.int64), bits).energy_j
-        return ModelCosts(space, device, bits, energy_j is not None, TableCosts(_sizes(space, bits))), {}
-    costs = space.tabulate(device, bits)
-    energy = {} if costs.energy_j is None else {"energy_j": np.asarray(costs.energy_j)}
-    return TableCosts({"latency_s": np.asarray(costs.latency_s), **energy, **_sizes(space, bits)}), {}
+    if getattr(device.model, "separable", False):
+        costs = space.tabulate(device, bits)
+        return TableCosts({name: np.asarray(getattr(costs, name)) for name in _told(costs)}), {}
+    costs = space.cost(device, np.zeros((1, len(space)), dtype=np.int64), bits)
+    return ModelCosts(space, device, bits, _told(costs)), {}
+
+
+def _told(costs: Costs) -> tuple[str, ...]:
+    """What a device's model knows of."""
+    return ("latency_s", *(("energy_j",) if costs.energy_j is not None else ()), "size_bytes")
 
 
 def _filed(options: Options, space: OperatorSpace, path: Path) -> tuple[DesignCosts, dict[str, float]]:
@@ -163,7 +167,7 @@ def _filed(options: Options, space: OperatorSpace, path: Path) -> tuple[DesignCo
     from codesign_gym.simulators.operators.tables_cells import read_cells
     from codesign_gym.simulators.operators.tables_networks import fit, read_networks
 
-    sizes = _sizes(space, options.bits or BITS)
+    sizes = {"size_bytes": space.size_bytes(options.bits or BITS)}
     if is_of_operators(path):
         return TableCosts({**read_operators(path, space, options.cost_column), **sizes}), {}
     if options.cost_column is None:
@@ -174,10 +178,6 @@ def _filed(options: Options, space: OperatorSpace, path: Path) -> tuple[DesignCo
         return TableCosts({"latency_s": found.latency_s, **sizes}), errors
     named = None if options.quality_file is None else Path(options.quality_file).expanduser()
     return CellCosts({"latency_s": read_cells(path, space, options.cost_column, 1e-3, named)}, TableCosts(sizes)), {}
-
-
-def _sizes(space: OperatorSpace, bits: int) -> dict[str, Table]:
-    return {"size_bytes": space.size_bytes(bits)}
 
 
 def _quality(options: Options, space: OperatorSpace) -> Quality:
@@ -201,5 +201,15 @@ def _table(options: Options, space: OperatorSpace) -> Quality:
     return TabulatedQuality(read_cells(Path(options.quality_file).expanduser(), space, options.quality_column, 0.01))
 
 
+def _measured(options: Options, space: OperatorSpace) -> Quality:
+    from codesign_gym.simulators.supernets.quality import measured
+
+    return measured(space, options.seed)
+
+
 #: Ways to say how good a design is, by name.
-QUALITIES: dict[str, Callable[[Options, OperatorSpace], Quality]] = {"tabular": _tabular, "table": _table}
+QUALITIES: dict[str, Callable[[Options, OperatorSpace], Quality]] = {
+    "tabular": _tabular,
+    "table": _table,
+    "measured": _measured,
+}

@@ -113,8 +113,9 @@ class LayerOpsProblem(Computed):
 
     @property
     def preparation(self) -> dict[str, float]:
-        """The error of predicted costs."""
-        return dict(self.prepared)
+        """Designs measured for predicted losses, and the error of predicted costs."""
+        measured = getattr(self.quality, "prepared", 0)
+        return {**({"designs_measured": float(measured)} if measured else {}), **self.prepared}
 
     def standard_error(self, metrics: Values) -> Values:
         """Binomial standard error of a measured share, in reward; 0 for anything else."""

@@ -15,10 +15,10 @@ from codesign_gym.simulators.hardware.chunked.mappings import CHOICES, DATAFLOWS
 from codesign_gym.simulators.hardware.device import Device
 from codesign_gym.simulators.networks.layers import Network
 
-#: The choices of a layer; a candidate is one of each.
+#: The choices of a layer; a candidate is one of each, but not every dataflow has all fills and all that can stay.
 KNOBS = (
     Knob("dataflow", tuple(dataflow.name for dataflow in DATAFLOWS), ordered=False),
-    Knob("fill", (0, 1), ordered=False),
+    Knob("fill", tuple(range(max(len(dataflow.fills) for dataflow in DATAFLOWS))), ordered=False),
     *(Knob(f"{loop}_parts", parts) for loop, parts in PARTS.items()),
     Knob("stays", tuple(INNERMOST), ordered=False),
 )

@@ -14,7 +14,7 @@ from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objecti
 from codesign_gym.envs.core.separable import Table
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
 from codesign_gym.envs.mapping.mapper import Columns, LayerMapper
-from codesign_gym.errors import BadConfig, UnknownName
+from codesign_gym.errors import BadConfig, Infeasible, UnknownName
 
 #: What can be minimised, as products of metrics; a machine has those whose metrics it has.
 OBJECTIVES: Mapping[str, tuple[str, ...]] = {
@@ -43,6 +43,7 @@ class MappingProblem(Computed):
         objective: a name of :data:`OBJECTIVES`.
 
     Raises:
+        Infeasible: if no mapping of a layer fits the machine; names the layer that exceeds it most.
         UnknownName: for an objective that the machine does not have.
     """
 
@@ -51,6 +52,12 @@ class MappingProblem(Computed):
     objective: str
 
     def __post_init__(self) -> None:
+        taken = [float(mapper.occupancy(mapper.least[None])[0]) for mapper in self.mappers]
+        if max(taken) > 1:
+            layer = self.layer_names[taken.index(max(taken))]
+            raise Infeasible(
+                f"no mapping of layer {layer!r} fits the machine; the least takes {max(taken):.4g} times what it has"
+            )
         there = [
             name for name, parts in OBJECTIVES.items() if all(self._named(part) in self._default for part in parts)
         ]
@@ -202,7 +209,7 @@ class LayerByLayer:
                 np.arange(self.choices), highest[:, None]
             )
             after = self._excess(layer, tried.reshape(-1, part.shape[1]), np.repeat(at + 1, self.choices))
-            change[rows, 0] = after.reshape(len(part), -1) - self._excess(layer, part, at)[:, None]
+            change[rows, 0] = after.reshape(len(part), self.choices) - self._excess(layer, part, at)[:, None]
         return change
 
     def usage(self, designs: Designs) -> Table:

@@ -48,8 +48,10 @@ def figures(
     """A design's accuracies beside a reference's, and the change on test images with a paired 95 % bootstrap interval.
 
     Args:
-        test, test_reference: which test images both get right, shape (images,).
-        search, search_reference: the same of the search split, which the design was chosen by.
+        test: which test images it gets right, shape (images,).
+        test_reference: the reference's, of the same images.
+        search: which images of the split that it was chosen by, shape (images,).
+        search_reference: the reference's.
         seed: of the bootstrap.
     """
     change = search.astype(float) - search_reference

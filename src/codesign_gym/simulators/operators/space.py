@@ -213,7 +213,7 @@ class OperatorSpace:
         return self._summed(np.asarray(self.table.macs, dtype=np.float64))
 
     def size_bytes(self, bits: int = 8) -> NDArray[np.float64]:
-        """Bytes of weights at a bitwidth, shape (layers, operators); as :meth:`tabulate`."""
+        """Bytes of weights that all take so many bits, shape (layers, operators); as :meth:`tabulate`."""
         return self._summed(np.asarray(self.table.weights, dtype=np.float64) * bits / 8)
 
     def named(self, names: NDArray[np.str_] | list[list[str]]) -> Designs:

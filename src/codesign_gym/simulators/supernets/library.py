@@ -54,8 +54,8 @@ class SinglePath(nn.Module):
     """A supernet that trains another path at every step (SPOS, Guo et al., ECCV 2020).
 
     Every operator of a layer takes its turn once in as many steps as the layer has operators, in a new random order
-    each time, so that all are trained equally often (FairNAS, Chu et al., ICCV 2021, section 3.2, without waiting for
-    the round's end to update the weights).
+    each time, so that all are trained equally often (as in FairNAS, Chu et al., ICCV 2021, but with an update after
+    every path rather than one a round).
     """
 
     def __init__(self, supernet: Supernet, seed: int) -> None:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from codesign_gym.errors import BadConfig
 from codesign_gym.records import Record
 from codesign_gym.simulators.accuracy.memo import Memo, Result
 from codesign_gym.simulators.accuracy.recipe import fit, logits, one_thread, shown, tensors
-from codesign_gym.simulators.accuracy.splits import fingerprint
+from codesign_gym.simulators.accuracy.splits import Splits, fingerprint
 from codesign_gym.simulators.networks.catalog import Training
 from codesign_gym.simulators.supernets.library import TrainedSupernet
 from codesign_gym.simulators.supernets.modules import seeded
@@ -31,17 +31,43 @@ Designs = NDArray[np.int64]  # (batch, layers): the index of the operator that e
 Features = tuple[Tensor, Tensor]  # of the images that statistics are taken from, and of those that are measured
 
 
+class Choices(Protocol):
+    """What designs choose among: operators with weights, and the data that they are measured on."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    @property
+    def splits(self) -> Splits:
+        """The data."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of weights, architecture and data."""
+        ...
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Operators of every layer."""
+        ...
+
+
 class Measurer(ABC):
     """Measures designs on the images of a split, each different design once.
 
     Equal arguments give equal results on one machine: nothing depends on the designs measured before.
 
     Attributes:
-        trained: the supernet and its data.
+        trained: the supernet, or other operators, and the data.
         memo: where results are kept; None measures every design anew.
     """
 
-    def __init__(self, trained: TrainedSupernet, memo: Memo | None = None) -> None:
+    trained: Choices
+
+    def __init__(self, trained: Choices, memo: Memo | None = None) -> None:
         self.trained = trained
         self.memo = memo
         self._tensors = lru_cache(maxsize=None)(lambda split: tensors(trained.splits.role(split)))
@@ -106,7 +132,7 @@ class Measurer(ABC):
 
 
 class Recalibration(Record):
-    """How normalisation statistics are taken anew for each design, as weights that are shared demand (SPOS, 3.2).
+    """How normalisation statistics are taken anew for each design, as shared weights demand (SPOS, Guo et al. 2020).
 
     Attributes:
         images: training images that the statistics are taken from, in one batch.
@@ -122,6 +148,8 @@ class SharedWeights(Measurer):
 
     Designs are run layer by layer: those with the same first choices share the features behind them.
     """
+
+    trained: TrainedSupernet
 
     def __init__(
         self, trained: TrainedSupernet, recalibration: Recalibration | None = None, memo: Memo | None = None
@@ -180,6 +208,8 @@ class OwnTraining(Record):
 class OwnWeights(Measurer):
     """Measures designs that are each trained by itself; one training answers for the search and the test split."""
 
+    trained: TrainedSupernet
+
     def __init__(self, trained: TrainedSupernet, own: OwnTraining, memo: Memo | None = None) -> None:
         super().__init__(trained, memo)
         self.own = own
@@ -211,7 +241,7 @@ class OwnWeights(Measurer):
             yield {role: self._judged(answer, role, design) for role, answer in answers.items()}
 
 
-def check_designs(designs: Any, trained: TrainedSupernet) -> Designs:
+def check_designs(designs: Any, trained: Choices) -> Designs:
     """Designs as int64 of shape (batch, layers).
 
     Raises:

@@ -30,7 +30,7 @@ class Batch(Record):
 
 
 class Mixture:
-    """The cross entropy of mixtures of operators, differentiable in their probabilities (FBNet, CVPR 2019, eq. 6 to 8).
+    """The cross entropy of mixtures of operators, differentiable in their probabilities (FBNet, Wu et al., CVPR 2019).
 
     A layer's output is the sum of all its operators' outputs, each times its probability. The weights are those of the
     trained supernet and stay as they are. Normalisation uses the statistics of the batch itself, so a one-hot mixture
@@ -79,9 +79,8 @@ class Mixture:
     def _logits(self, probabilities: Tensor) -> Tensor:
         """Logits (images, classes) of one mixture (layers, operators)."""
         x = self._images
-        for before, options, row in zip(self._module.before, self._module.options, probabilities, strict=True):
-            x = before(x)
-            mixed = [share * operator(x) for share, operator in zip(row.to(x), options, strict=False)]  # type: ignore[arg-type]
-            x = torch.stack(mixed).sum(0)
+        for layer, (size, row) in enumerate(zip(self._trained.sizes, probabilities.to(x), strict=True)):
+            x, options = self._module.before[layer](x), self._module.options[layer]
+            x = torch.stack([row[choice] * options[choice](x) for choice in range(size)]).sum(0)  # type: ignore[index]
         answers: Tensor = self._module.head(x)
         return answers

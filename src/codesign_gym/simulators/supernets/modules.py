@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from codesign_gym.simulators.operators.file import Fixed, Operator, SpaceFile
 #: From the feature map that enters, the operator, the channels that leave and the stride.
 Block = Callable[[Builder, Operator, int, int], nn.Module]
 Make = Callable[[], nn.Module]
+M = TypeVar("M", bound=nn.Module)
 
 #: A convolution with its normalisation, by kind of operator.
 NORMS: Mapping[str, Callable[..., nn.Module]] = {
@@ -38,7 +40,8 @@ class Shuffle(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same feature map (batch, channels, height, width), its channels in another order."""
-        return x.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+        batch, _, height, width = x.shape
+        return x.reshape(batch, self.groups, -1, height, width).transpose(1, 2).flatten(1, 2)
 
 
 class Mobile(nn.Module):
@@ -172,7 +175,7 @@ def plan(name: str, content: SpaceFile) -> Plan:
     return Plan(tuple(before), tuple(options), _fixed(name, net, content.head)[1])
 
 
-def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+def seeded(build: Callable[[], M], seed: int) -> M:
     """A module whose initial weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -19,11 +19,6 @@ from codesign_gym.simulators.supernets.mixture import Mixture
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Designs that the additive prediction is fitted to, for every number in it.
-DESIGNS_PER_ENTRY = 6
-#: Weight of the ridge penalty, in designs: an operator rarely drawn is pulled to its layer's mean.
-RIDGE = 1.0
-
 
 @dataclass(frozen=True, eq=False)
 class MeasuredQuality:
@@ -33,7 +28,7 @@ class MeasuredQuality:
         shared: what measures designs during a search.
         own: what trains a final design by itself, on which its claim rests.
         mixture: the loss of mixtures.
-        seed: of the designs that the prediction is fitted to, and of bootstraps.
+        seed: of bootstraps.
     """
 
     shared: SharedWeights
@@ -57,21 +52,23 @@ class MeasuredQuality:
     @property
     def prepared(self) -> int:
         """Designs measured for :attr:`losses`."""
-        return DESIGNS_PER_ENTRY * sum(self.shared.trained.sizes)
+        return 1 + sum(size - 1 for size in self.shared.trained.sizes)
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:
-        """What each operator loses against its layer's best, (layers, operators): additive, by ridge regression.
+        """What each operator loses against its layer's best, (layers, operators), all else the last operator.
 
-        Fitted to the measured accuracies of designs drawn at random on the search split, when it is first asked for.
+        LANA's additive proxy (Molchanov et al., ECCV 2022), measured on the search split when it is first
+        asked for; entries that a layer does not have are 0.
         """
-        trained = self.shared.trained
-        generator = np.random.default_rng(self.seed)
-        designs = np.stack([generator.integers(0, size, self.prepared) for size in trained.sizes], axis=-1)
-        chosen = np.arange(max(trained.sizes)) == designs[..., None]  # (designs, layers, operators)
-        table = additive(chosen.astype(np.float64), self.shared.accuracy(designs))
-        table[np.arange(max(trained.sizes)) >= np.array(trained.sizes)[:, None]] = np.nan
-        return np.nan_to_num(np.nanmax(table, axis=1, keepdims=True) - table)
+        dearest, sizes = self.shared.trained.dearest, np.array(self.shared.trained.sizes)
+        layer, operator = np.nonzero(np.arange(sizes.max()) < sizes[:, None])
+        swapped = np.repeat(dearest[None], len(layer), axis=0)
+        swapped[np.arange(len(layer)), layer] = operator
+        table = np.full((len(sizes), sizes.max()), -np.inf)
+        table[layer, operator] = self.score(swapped)
+        best = table.max(axis=1, keepdims=True)
+        return np.asarray(np.where(np.isfinite(table), best - table, 0.0))
 
     def score(self, designs: Designs) -> NDArray[np.float64]:
         """Accuracy of shape (batch,), for designs of shape (batch, layers)."""
@@ -100,7 +97,7 @@ def measured(space: OperatorSpace, seed: int) -> MeasuredQuality:
 
     Args:
         space: loaded from an id or a YAML file.
-        seed: of predictions and bootstraps; that of the weights is in the file.
+        seed: of bootstraps; that of the weights is in the file.
 
     Raises:
         UnknownName, BadConfig, StorageError: as :func:`~codesign_gym.simulators.supernets.library.load`.
@@ -108,10 +105,3 @@ def measured(space: OperatorSpace, seed: int) -> MeasuredQuality:
     trained, memo = load(space.name), Memo.default()
     own = OwnWeights(trained, OwnTraining.like(trained), memo)
     return MeasuredQuality(SharedWeights(trained, memo=memo), own, Mixture(trained), seed)
-
-
-def additive(chosen: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Contributions (layers, operators) whose sums, with a constant, predict scores (n,) of one-hots (n, layers, operators)."""
-    flat = (chosen - chosen.mean(0)).reshape(len(chosen), -1)
-    gram = flat.T @ flat + RIDGE * np.eye(flat.shape[1])
-    return np.asarray(np.linalg.solve(gram, flat.T @ (scores - scores.mean())).reshape(chosen.shape[1:]))

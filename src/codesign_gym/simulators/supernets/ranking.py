@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap, kendalltau, spearmanr
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.supernets.library import TrainedSupernet
 from codesign_gym.simulators.supernets.measuring import Designs, Measurer
 
 #: Designs below which an interval says nothing.
@@ -70,7 +69,7 @@ def rank(
     Raises:
         BadConfig: for fewer than four designs or no training; and as :meth:`Measurer.accuracy`.
     """
-    designs = draw(shared.trained, count, generator)
+    designs = draw(shared.trained.sizes, count, generator)
     predicted = shared.accuracy(designs)
     found = np.array([measurer.accuracy(designs, "test") for measurer in own])  # (trainings, designs)
     if len(found) == 0:
@@ -88,17 +87,17 @@ def rank(
     )
 
 
-def draw(trained: TrainedSupernet, count: int, generator: np.random.Generator) -> Designs:
-    """Different designs drawn uniformly, shape (count, layers).
+def draw(sizes: tuple[int, ...], count: int, generator: np.random.Generator) -> Designs:
+    """Different designs drawn uniformly, shape (count, layers), from layers of so many operators.
 
     Raises:
         BadConfig: if there are fewer in the space, or fewer than four are asked for.
     """
-    size = int(np.prod(trained.sizes))
+    size = int(np.prod(sizes))
     if not FEWEST <= count <= size:
         raise BadConfig(f"rank correlation: designs is {count}; accepted: {FEWEST} to the space's {size}")
     numbers = generator.choice(size, count, replace=False)
-    return np.stack(np.unravel_index(numbers, trained.sizes), axis=-1).astype(np.int64)
+    return np.stack(np.unravel_index(numbers, sizes), axis=-1).astype(np.int64)
 
 
 def correlation(
@@ -113,7 +112,8 @@ def correlation(
 
     Args:
         statistic: ``scipy.stats.kendalltau`` or ``spearmanr``.
-        one, other: shape (n,).
+        one: shape (n,).
+        other: likewise.
         generator: of the resamples.
         resamples: how many.
         confidence: in (0, 1).

@@ -11,4 +11,12 @@ STUDIES: dict[str, tuple[str, str]] = {
         "Runtime control of clocks and exits: learned policies, governors, a fixed setting, an oracle",
         "codesign_gym.training.studies.dvfs_runtime:study",
     ),
+    "bifrost": (
+        "Bifrost (ISPASS 2022): mappings tuned for a reconfigurable accelerator",
+        "codesign_gym.training.studies.bifrost:study",
+    ),
+    "lana": (
+        "LANA (ECCV 2022): a trained network's layers replaced by an integer program",
+        "codesign_gym.training.studies.lana:study",
+    ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -147,7 +148,8 @@ class AccelBench:
             "activation": loads.activations * self.cube_edge**3 / ACCESS_NUMBERS,
             "weight": loads.weights * self.cube_edge**3 / ACCESS_NUMBERS,
         }
-        dynamic_j = self._work_j(layers, mac, serial) + self._traffic_j(xp, accesses, activation_load + weight_load)
+        array_j, access_j = self._work_j(layers, mac, serial), self._access_j(xp, accesses, mac)
+        dynamic_j = array_j + access_j + self._transfer_j(activation_load + weight_load)
         leakage_j = cycles / self.clock_hz * self.leakage_w
         detail = {
             "cycles": cycles,
@@ -157,6 +159,8 @@ class AccelBench:
             "fetch_cycles": fetch,
             "serial_cycles": sum(serial.values()),
             "dram_bits": loads.activations * activation_block + loads.weights * weight_block,
+            "array_energy_j": array_j,
+            "access_energy_j": access_j,
             "dynamic_energy_j": dynamic_j,
             "leakage_energy_j": leakage_j,
         }
@@ -170,9 +174,25 @@ class AccelBench:
 
     def overlapped_cycles(self, totals: Costs) -> Array:
         """Cycles of a network whose layers all overlap, as in AccelBench, from the sums over its layers."""
-        xp = array_namespace(totals.latency_s)
-        detail = totals.detail
-        return xp.maximum(detail["fetch_cycles"], detail["mac_cycles"]) + detail["serial_cycles"]
+        return _overlapped_cycles(totals.detail)
+
+    def overlapped(self, sums: Mapping[str, Array]) -> dict[str, Array]:
+        """Latency, dynamic and leakage energy of a network whose layers all overlap, each of the sums' shape (...).
+
+        Args:
+            sums: ``mac_cycles``, ``serial_cycles`` and ``array_energy_j``, which hang on batch and array alone,
+                ``fetch_cycles`` and both operands' ``load_cycles``, which hang on batch and buffers, and
+                ``access_energy_j``, which hangs on batch, buffers and memory: of ``Costs.detail``, over all layers.
+        """
+        latency_s = _overlapped_cycles(sums) / self.clock_hz
+        transfer_j = of_hardware(self._transfer_j(1.0)) * (
+            sums["activation_load_cycles"] + sums["weight_load_cycles"]
+        )
+        return {
+            "latency_s": latency_s,
+            "dynamic_energy_j": sums["array_energy_j"] + sums["access_energy_j"] + transfer_j,
+            "leakage_energy_j": latency_s * of_hardware(self.leakage_w),
+        }
 
     def _mac_cycles(self, work: Layers, layers: Layers, rounding: Rounding) -> Array:
         """Cycles of the lanes, of the layers alone that multiply."""
@@ -262,16 +282,19 @@ class AccelBench:
         unfolded = (layers.op == Op.CONV) * mac_cycles
         return mac_cycles * array_j + unfolded * unfolding_j + behind_j * self.elements
 
-    def _traffic_j(self, xp: Any, accesses: dict[str, Array], load_cycles: Array) -> Array:
-        """Dynamic energy of main memory, the way from it, and the buffers."""
+    def _access_j(self, xp: Any, accesses: dict[str, Array], like: Array) -> Array:
+        """Dynamic energy of main memory and the buffers; ``like`` is an array of the type that is computed in."""
         energies = [memory.access_nj for memory in MEMORIES]
-        table = xp.asarray(energies, dtype=load_cycles.dtype, device=device(load_cycles))
+        table = xp.asarray(energies, dtype=like.dtype, device=device(like))
         access_nj = table[self.memory]
-        moved_j = sum(
+        return sum(
             count * (access_nj + _access_nj(BUFFERS[name], self._megabytes(name))) * 1e-9
             for name, count in accesses.items()
         )
-        return moved_j + load_cycles * self.elements * MODULES["DMA"].j_per_cycle
+
+    def _transfer_j(self, load_cycles: Array) -> Array:
+        """Dynamic energy of the way from main memory to the processing elements."""
+        return load_cycles * self.elements * MODULES["DMA"].j_per_cycle
 
     def _of_modules(self, quantity: str) -> Array:
         """The sum of a quantity over all instances of all modules."""
@@ -293,6 +316,11 @@ class AccelBench:
             "mask": self.lanes * 2 * 16 / 8 / MEGABYTE,
         }
         return sizes[buffer]
+
+
+def _overlapped_cycles(sums: Mapping[str, Array]) -> Array:
+    xp = array_namespace(sums["mac_cycles"])
+    return xp.maximum(sums["fetch_cycles"], sums["mac_cycles"]) + sums["serial_cycles"]
 
 
 def _tiled(extent: Array, tile: Array, lanes: Array, rounding: Rounding) -> Array:

@@ -5,6 +5,8 @@ A quantity's column tells its unit: ``latency_ms``, ``energy_mJ``. Rows are coun
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import BytesIO
@@ -95,16 +97,17 @@ class Sheet:
 
 
 def read_sheet(path: Path) -> Sheet:
-    """A CSV file with a header and at least one row.
+    """A CSV file with a header and at least one row; one that ends in ``.gz`` is decompressed.
 
     Raises:
         BadConfig: if it cannot be read, is no table, has no rows, or repeats a column.
     """
     try:
         content = path.read_bytes()
-        frame = pd.read_csv(BytesIO(content), header=None, dtype=str, skipinitialspace=True)
-    except OSError as error:
-        raise BadConfig(f"{path}: cannot be read: {error.strerror or error}") from error
+        text = gzip.decompress(content) if path.suffix == ".gz" else content
+        frame = pd.read_csv(BytesIO(text), header=None, dtype=str, skipinitialspace=True)
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadConfig(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except ValueError as error:  # pandas' own errors, and bytes that are no text
         raise BadConfig(f"{path}: not a CSV table: {' '.join(str(error).split())}") from error
     names = [str(name).strip() for name in frame.iloc[0]]

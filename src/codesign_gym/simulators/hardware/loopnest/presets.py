@@ -7,6 +7,9 @@ weights and inputs in a scratchpad.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.networks.layers import Array
 
@@ -38,8 +41,7 @@ def gemmini(side: Array, scratchpad_bytes: Array, accumulator_bytes: Array) -> M
         scratchpad_bytes: for weights and inputs, as a whole.
         accumulator_bytes: of one of the ``side`` columns.
     """
-    column_j = (ACCUMULATOR_J + ACCUMULATOR_J_PER_KIB * accumulator_bytes / KIB) / SUM
-    scratchpad_j = (SCRATCHPAD_J + SCRATCHPAD_J_PER_KIB * scratchpad_bytes / KIB) / WORD
+    column_j, scratchpad_j = _accumulator_j_per_bit(accumulator_bytes), _scratchpad_j_per_bit(scratchpad_bytes)
     absent = {f"{level}_{tensor}_{what}": 0.0 for level, tensor in _ABSENT for what in _QUANTITIES}
     return Machine(
         clock_hz=CLOCK_HZ,
@@ -83,6 +85,33 @@ def gemmini(side: Array, scratchpad_bytes: Array, accumulator_bytes: Array) -> M
         **absent,
     )
 
+
+def resized(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A Gemmini's parameters with what follows from its sizes: energies per bit, and the scratchpad's width.
+
+    Args:
+        parameters: by the names of :class:`Machine`; ``l1_bytes`` (one column of the accumulator), ``l2_bytes`` (the
+            scratchpad) and ``l2_columns`` are read, and may be arrays.
+    """
+    accumulator_j = _accumulator_j_per_bit(parameters["l1_bytes"])
+    scratchpad_j = _scratchpad_j_per_bit(parameters["l2_bytes"])
+    return {
+        **parameters,
+        **{f"l1_output_{access}_j_per_bit": accumulator_j for access in ("read", "write")},
+        **{f"l2_{tensor}_{access}_j_per_bit": scratchpad_j for tensor, access in _SCRATCHPAD},
+        "l2_bits_per_cycle": SCRATCHPAD_WORDS * parameters["l2_columns"] * WORD,
+    }
+
+
+def _accumulator_j_per_bit(column_bytes: Array) -> Array:
+    return (ACCUMULATOR_J + ACCUMULATOR_J_PER_KIB * column_bytes / KIB) / SUM
+
+
+def _scratchpad_j_per_bit(scratchpad_bytes: Array) -> Array:
+    return (SCRATCHPAD_J + SCRATCHPAD_J_PER_KIB * scratchpad_bytes / KIB) / WORD
+
+
+_SCRATCHPAD = tuple((tensor, access) for tensor in ("weight", "input") for access in ("read", "write"))
 
 #: What each level lets pass by.
 _ABSENT = (("l0", "input"), ("l0", "output"), ("l1", "weight"), ("l1", "input"), ("l2", "output"))

@@ -18,6 +18,7 @@ Everything is int64 NumPy; hardware sizes may be arrays. Multipliers are a power
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -64,6 +65,16 @@ class Fabric:
         ports = self.distribution_words_per_cycle
         width, lines = self.multipliers // ports, self.reduction_words_per_cycle
         return sum(tree_area(ports, width, self.multipliers, lines, accumulators).values())
+
+
+def no_more_than_multipliers(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A fabric's parameters with read ports and bus lines cut down to the multipliers: further ones serve none.
+
+    Args:
+        parameters: by the names of :class:`Fabric`, numbers or arrays that broadcast.
+    """
+    sizes = ("distribution_words_per_cycle", "reduction_words_per_cycle")
+    return {**parameters, **{size: np.minimum(parameters[size], parameters["multipliers"]) for size in sizes}}
 
 
 class Hardware(NamedTuple):

@@ -50,9 +50,11 @@ class Chunked:
 
     The latency of an image is the sum over its layers; images follow each other every :meth:`period_s`, the time of the
     busiest chunk or of DRAM, which the chunks share. Energy: operations, buffer and DRAM bits; no registers,
-    leakage or network. PEs are 8 bits wide: precision changes traffic alone.
+    leakage or network. PEs are 8 bits wide: precision changes traffic alone. A shift layer's weight is a sign and an
+    exponent, and takes ``shift_weight_bits`` at most.
 
-    Limits: NASA's row-stationary dataflow is not modelled; nothing fills or drains. Any parameter may be an array that
+    Limits: tiles are not searched, and the row-stationary dataflow is not modelled, as they are in
+    :mod:`~codesign_gym.simulators.hardware.chunked.mappings`; nothing fills or drains. Any parameter may be an array that
     broadcasts against the leading axes. The array API throughout.
     """
 
@@ -72,6 +74,7 @@ class Chunked:
     adder_buffer_bytes: Annotated[float, Unit("B"), Field(gt=0)]
     dram_bytes_per_s: Annotated[float, Unit("B/s"), Field(gt=0)]
     partial_sum_bits: Annotated[int, Unit("bit"), Field(gt=0)]
+    shift_weight_bits: Annotated[int, Unit("bit"), Field(gt=0)]
     conv_op_j: Annotated[float, Unit("J"), Field(gt=0)]
     shift_op_j: Annotated[float, Unit("J"), Field(gt=0)]
     adder_op_j: Annotated[float, Unit("J"), Field(gt=0)]
@@ -88,16 +91,25 @@ class Chunked:
         return self.conv_pes, self.shift_pes, self.adder_pes
 
     @property
+    def op_energies_j(self) -> tuple[Array, Array, Array]:
+        """Energy of an operation on each chunk."""
+        return self.conv_op_j, self.shift_op_j, self.adder_op_j
+
+    @property
     def pe_areas_mm2(self) -> tuple[Array, Array, Array]:
         """Area of a PE of each chunk."""
         return self.conv_pe_area_mm2, self.shift_pe_area_mm2, self.adder_pe_area_mm2
 
     @property
+    def buffer_bytes(self) -> Array:
+        """The chunks' parts of the global buffer together."""
+        return self.conv_buffer_bytes + self.shift_buffer_bytes + self.adder_buffer_bytes
+
+    @property
     def area_mm2(self) -> Array:
         """Silicon area of PEs and buffers, shape (..., 1) of the knobs."""
         pes = sum(number * area for number, area in zip(self.pes, self.pe_areas_mm2, strict=True))
-        buffers = self.conv_buffer_bytes + self.shift_buffer_bytes + self.adder_buffer_bytes
-        return pes + buffers * self.buffer_area_mm2_per_byte
+        return pes + self.buffer_bytes * self.buffer_area_mm2_per_byte
 
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
@@ -113,7 +125,9 @@ class Chunked:
         product = Gemm(*(xp.astype(column, bits.dtype) for column in layers.gemm))
         count, m, n, k = product
         inputs = layers.multiplies * layers.in_elements
-        weight_bits, activation_bits = xp.where(layers.weighted, bits[..., 0], bits[..., 1]), bits[..., 1]
+        activation_bits = bits[..., 1]
+        stored = self.weight_bits(bits[..., 0], rounding)
+        weight_bits = xp.where(layers.weighted, stored, activation_bits)
 
         def of_chunk(*cases: Array) -> Array:
             return select(chunk, *(case + 0 * m for case in cases))  # in the type of the columns
@@ -131,18 +145,22 @@ class Chunked:
         dram_bits = read + count * m * n * activation_bits
         latency_s = rounding.maximum(cycles / self.clock_hz, dram_bits / 8 / self.dram_bytes_per_s)
         energy_j = (
-            count * m * n * k * of_chunk(self.conv_op_j, self.shift_op_j, self.adder_op_j)
+            count * m * n * k * of_chunk(*self.op_energies_j)
             + buffer_bits * self.buffer_j_per_bit
             + dram_bits * self.dram_j_per_bit
         )
         busy = {f"{name}_s": latency_s * (chunk == number) for number, name in enumerate(OPERATORS)}
         return Costs(
             latency_s,
-            weight_bytes(layers, bits),
+            weight_bytes(layers, stored[..., None]),
             energy_j,
             detail={"cycles": cycles, "buffer_bits": buffer_bits, "dram_bits": dram_bits, **busy},
             area_mm2=of_hardware(self.area_mm2),
         ).aligned()
+
+    def weight_bits(self, bits: Array, rounding: Rounding = EXACT) -> Array:
+        """Bits that a weight takes in memory, shape (..., layers), of its bitwidth in a table of layers (..., layers)."""
+        return select(self.operator, bits, rounding.minimum(bits, self.shift_weight_bits), bits)
 
     def period_s(self, totals: Costs) -> Array:
         """Seconds between two images in the pipeline, from the sums over a network's layers, shape (...)."""
@@ -179,19 +197,3 @@ def _tile(first: Array, second: Array, numbers: Array, rounding: Rounding) -> tu
     least = rounding.minimum(second, numbers**0.5)
     tall = rounding.minimum(first, numbers / least)
     return tall, rounding.maximum(least, rounding.minimum(second, numbers / tall))
-
-
-def proportional_pes(operations: Array, pe_areas_mm2: Array, area_mm2: float) -> Array:
-    """PEs of each chunk such that all chunks take equally long, NASA's allocation: N_i / O_i equal, sum N_i A_i given.
-
-    Args:
-        operations: what each chunk has to do, in the order of ``OPERATORS``, shape (..., 3).
-        pe_areas_mm2: area of a PE of each chunk, shape (3,).
-        area_mm2: for all PEs.
-
-    Returns:
-        Shape (..., 3), rounded down but at least 1 (a chunk without work needs none, but a chunk has PEs).
-    """
-    xp = array_namespace(operations)
-    share = operations * (area_mm2 / (operations * pe_areas_mm2).sum(-1))[..., None]
-    return xp.astype(xp.clip(xp.floor(share), min=1), xp.int64)

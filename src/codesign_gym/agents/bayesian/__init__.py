@@ -1,0 +1,1 @@
+"""Gaussian processes of BoTorch that guide searches."""

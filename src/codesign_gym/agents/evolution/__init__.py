@@ -1,0 +1,1 @@
+"""Evolutionary algorithms of pymoo as agents."""

@@ -1,0 +1,148 @@
+"""FBNet's search on look-up tables: how good its nets are at their own latency, and on another device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from rich.console import Console
+
+from codesign_gym.agents import interface
+from codesign_gym.agents.differentiable.gumbel import Gumbel
+from codesign_gym.agents.differentiable.mixture import subject
+from codesign_gym.agents.differentiable.search import Schedule, epochs
+from codesign_gym.training.studies.fbnet.problems import Setting, best_quality, fastest, measure, problem
+from codesign_gym.training.studies.jobs import run_all
+from codesign_gym.training.studies.study import Claim, Table
+
+SEEDS = (0, 1, 2, 3, 4)
+STEPS = {"small": 5, "full": 20}  # gradient steps in each of 90 epochs
+#: Quality that nets are tuned to, a share of the space's; and the bounds of the exponent by which they are.
+QUALITY = 0.7
+BETAS = (1.0, 32.0)
+TUNINGS = 6
+
+REACHED, FASTER = 0.98, 1.1
+PAPER = "iPhone-tuned net 1.4x faster on the iPhone than the one for the Samsung S8"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Searches on one device whose exponent is bisected until their net has a given quality."""
+
+    setting: Setting
+    seed: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Net:
+    """What one search has found.
+
+    Attributes:
+        beta: exponent of the latency's logarithm in the loss.
+        design: operators' numbers.
+        latency_s: of the design.
+        quality: of the design.
+        share: of the highest quality of any design as fast.
+    """
+
+    beta: float
+    design: tuple[int, ...]
+    latency_s: float
+    quality: float
+    share: float
+
+
+def tune(tuning: Tuning) -> list[Net]:
+    """Every net on the way; the exponent has to be found by searching again and again, as FBNet does by hand."""
+    low, high = np.log(BETAS)
+    nets = []
+    for _ in range(TUNINGS):
+        middle = (low + high) / 2
+        net = _search(tuning, float(np.exp(middle)))
+        nets.append(net)
+        low, high = (middle, high) if net.quality > QUALITY else (low, middle)
+    return nets
+
+
+def _search(tuning: Tuning, beta: float) -> Net:
+    """One search, from its first to its last epoch."""
+    agent = interface.build(interface.read("gumbel"))
+    assert isinstance(agent, Gumbel)
+    made = problem(tuning.setting, tuning.seed)
+    schedule = Schedule(agent.epochs, tuning.steps, agent.epochs)
+    *_, last = epochs(replace(agent, beta=beta), subject(made), schedule, tuning.seed)
+    latency_s, quality = measure(made, last.design)
+    share = quality / best_quality(made, latency_s)
+    return Net(beta, tuple(int(choice) for choice in last.design), latency_s, quality, share)
+
+
+def run(settings: Sequence[Setting], where: str, scale: str, console: Console) -> tuple[tuple[Claim, ...], Table]:
+    """Claims on a pair of devices, and a table of the tuned nets.
+
+    Args:
+        settings: the same space on two devices.
+        where: begins the claims.
+        scale: ``small`` or ``full``.
+        console: where progress is shown.
+    """
+    tunings = [Tuning(setting, seed, STEPS[scale]) for setting in settings for seed in SEEDS]
+    nets = run_all(tune, tunings, f"DNAS {where}", console)
+    tuned = [min(found, key=lambda net: abs(net.quality - QUALITY)) for found in nets]
+    chosen = dict(zip(((t.setting.device, t.seed) for t in tunings), tuned, strict=True))
+    shares = [net.share for found in nets for net in found]
+    gains = np.array([[_gain(settings, chosen, own, seed) for seed in SEEDS] for own in (0, 1)])  # (devices, seeds)
+    claims = (
+        Claim(
+            f"{where}: at least {REACHED:.0%} of the best quality of any net as fast",
+            "",
+            f"{np.median(shares):.2%}",
+            f"{min(shares):.2%}",
+            min(shares) >= REACHED,
+            f"{len(shares)} searches, {len(SEEDS)} seeds, exponents bisected to a quality of {QUALITY}",
+        ),
+        Claim(
+            f"{where}: each device's net at least {FASTER}x faster on it than the other's, at equal quality",
+            PAPER,
+            " and ".join(f"{gain:.2f}x" for gain in np.median(gains, axis=1)),
+            f"{gains.min():.2f}x",
+            bool(gains.min() >= FASTER),
+            f"qualities {min(n.quality for n in tuned):.3f} to {max(n.quality for n in tuned):.3f}; exact optima: "
+            + " and ".join(f"{np.median(exact):.2f}x" for exact in _exact_gains(settings)),
+        ),
+    )
+    return claims, _table(settings, chosen, where)
+
+
+def _gain(settings: Sequence[Setting], chosen: dict[tuple[str, int], Net], own: int, seed: int) -> float:
+    """Latency of the other device's net on one of the devices, against that of its own."""
+    here, there = settings[own], settings[1 - own]
+    net = np.array(chosen[there.device, seed].design)
+    return measure(problem(here, seed), net)[0] / chosen[here.device, seed].latency_s
+
+
+def _exact_gains(settings: Sequence[Setting]) -> list[list[float]]:
+    """The same of the fastest nets there are at the same quality, by device and seed."""
+    gains = []
+    for here, there in (settings, settings[::-1]):
+        pairs = [(problem(here, seed), problem(there, seed)) for seed in SEEDS]
+        other = [measure(own, fastest(away, QUALITY))[0] for own, away in pairs]
+        gains.append([a / measure(own, fastest(own, QUALITY))[0] for a, (own, _) in zip(other, pairs, strict=True)])
+    return gains
+
+
+def _table(settings: Sequence[Setting], chosen: dict[tuple[str, int], Net], where: str) -> Table:
+    rows = []
+    for setting in settings:
+        nets = [chosen[setting.device, seed] for seed in SEEDS]
+        on = [
+            1e3 * float(np.median([measure(problem(other, s), np.array(net.design))[0] for s, net in enumerate(nets)]))
+            for other in settings
+        ]
+        quality = float(np.median([net.quality for net in nets]))
+        beta = float(np.median([net.beta for net in nets]))
+        rows.append((f"net for {setting.device}", f"{beta:.1f}", f"{quality:.3f}", *(f"{ms:.3g} ms" for ms in on)))
+    headings = ("", "exponent", "quality", *(f"on {setting.device}" for setting in settings))
+    return Table(f"{where}: nets tuned to one quality, medians of {len(SEEDS)} seeds", headings, tuple(rows))
