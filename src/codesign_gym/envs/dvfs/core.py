@@ -17,6 +17,7 @@ from codesign_gym.envs.dvfs.arrivals import Arrivals
 from codesign_gym.envs.dvfs.observer import Observer
 from codesign_gym.envs.dvfs.service import Demand, Server, Standing
 from codesign_gym.envs.dvfs.tables import Tables
+from codesign_gym.simulators.dvfs.thermal import stacked
 
 Array = NDArray[Any]
 
@@ -162,7 +163,7 @@ class DvfsCore:
         low, high = self.randomised.ambient_c
         ambient_c = low + (high - low) * uniform[:, 0]
         none, whole = np.zeros(batch), np.zeros(batch, dtype=np.int64)
-        index = np.tile(np.array(soc.steps, dtype=np.int64) - 1, (batch, 1))
+        index = stacked([np.full(batch, steps - 1, dtype=np.int64) for steps in soc.steps])
         temperature_c = soc.thermal.initial(ambient_c)
         columns = len(TRACE) + domains + 1 + self.tables.workload.exits
         return DvfsState(
@@ -183,11 +184,11 @@ class DvfsCore:
             temperature_c=temperature_c,
             throttled=np.zeros(batch, dtype=bool),
             peak_c=temperature_c[:, 0],
-            energy_j=np.zeros((batch, domains + 1)),
-            power_w=soc.power_w(index, np.zeros((batch, domains)), temperature_c[:, 0]),
-            utilisation=np.zeros((batch, domains)),
+            energy_j=np.zeros((domains + 1, batch)).T,
+            power_w=soc.power_w(index, np.zeros((domains, batch)).T, temperature_c[:, 0]),
+            utilisation=np.zeros((domains, batch)).T,
             demand=none,
-            recent=np.zeros((batch, self.tables.workload.exits)),
+            recent=np.zeros((self.tables.workload.exits, batch)).T,
             served=whole,
             late=whole,
             correct=whole,
@@ -211,7 +212,7 @@ class DvfsCore:
 
     def transition(self, state: DvfsState, actions: Array) -> DvfsState:
         """One control interval of every device whose episode goes on."""
-        wanted = self.actions.decode(actions)
+        wanted = np.asfortranarray(self.actions.decode(actions))
         if len(wanted) != len(state.step):
             raise BadAction(f"{len(wanted)} actions for {len(state.step)} environments")
         going = state.step < self.horizon
@@ -283,13 +284,18 @@ class DvfsCore:
         """Busy share of each domain over the interval, (batch, domains), from seconds at each exit, (exits, batch)."""
         of_exit = self.tables.activity_rows.take(setting, axis=1).reshape(len(busy_s), -1, len(setting))
         # No matrix product, which may round a batch of one otherwise than a batch of many.
-        return np.ascontiguousarray((of_exit * (busy_s / self.interval_s)[:, None]).sum(0).T)
+        return np.asarray((of_exit * (busy_s / self.interval_s)[:, None]).sum(0).T)
 
     def _seen(self, activity: Array, busy_s: Array) -> Array:
         """The activity, but a GPU that waits for memory counts as busy, as in the load that devfreq reports."""
-        seen = activity.copy()
+        seen = activity.copy(order="K")
         seen[:, self.tables.soc.names.index("gpu")] = busy_s.sum(0) / self.interval_s
         return seen
+
+    @cached_property
+    def position_share(self) -> NDArray[np.float64]:
+        """One position as a share of the highest of its choice, shape (domains + 1,)."""
+        return np.asarray(1.0 / np.maximum(np.array(self.actions.sizes) - 1, 1))
 
     @cached_property
     def _idle(self) -> NDArray[np.float64]:
@@ -310,7 +316,7 @@ class DvfsCore:
         weights = self.weights
         wrong = (after.served - after.correct) - (before.served - before.correct)
         missed = after.late + after.dropped - before.late - before.dropped
-        spent = (after.energy_j - before.energy_j).sum(-1)
+        spent = sum((after.energy_j - before.energy_j).T)
         return {
             "energy": -weights.energy / self.full_power_j * spent,
             "misses": -weights.misses * missed,

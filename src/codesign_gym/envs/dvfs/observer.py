@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig, UnknownName
+from codesign_gym.simulators.dvfs.thermal import columnwise
 
 if TYPE_CHECKING:
     from codesign_gym.envs.dvfs.core import DvfsCore, DvfsState
@@ -42,7 +43,7 @@ class Observer:
         if len(set(self.hidden)) == len(self.groups):
             raise BadConfig("hidden names every group of observations; accepted: at least one is left")
 
-    @property
+    @cached_property
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Group to its columns, in order."""
         return {
@@ -68,14 +69,19 @@ class Observer:
 
     def __call__(self, core: DvfsCore, state: DvfsState) -> NDArray[np.float32]:
         """Observations of shape (batch, columns)."""
-        seen, first = np.empty((len(state.step), len(self.columns)), dtype=np.float32), 0
-        for name, names in self.groups.items():
-            if name not in self.hidden:
-                last = first + len(names)
-                getattr(self, f"_{name}")(core, state, seen[:, first:last])
-                first = last
+        seen: Columns = columnwise(len(state.step), len(self.columns), np.float32)
+        for name, part in self._parts:
+            getattr(self, f"_{name}")(core, state, seen[:, part])
         np.minimum(seen, np.float32(1), out=seen)
-        return np.maximum(seen, np.float32(-1), out=seen)
+        np.maximum(seen, np.float32(-1), out=seen)
+        return seen
+
+    @cached_property
+    def _parts(self) -> tuple[tuple[str, slice], ...]:
+        """The groups that are seen, and their columns."""
+        seen = [(name, len(names)) for name, names in self.groups.items() if name not in self.hidden]
+        ends = np.cumsum([length for _, length in seen]).tolist()
+        return tuple((name, slice(end - length, end)) for (name, length), end in zip(seen, ends, strict=True))
 
     # Each group writes its columns, (batch, columns).
 
@@ -107,9 +113,9 @@ class Observer:
 
     def _clocks(self, core: DvfsCore, state: DvfsState, seen: Columns) -> None:
         """Positions, as shares of the highest."""
-        highest = np.maximum(np.array(core.actions.sizes) - 1, 1)
-        np.divide(state.index, highest[:-1], out=seen[:, :-1], casting="same_kind")
-        np.divide(state.level, highest[-1], out=seen[:, -1], casting="same_kind")
+        share = core.position_share
+        np.multiply(state.index, share[:-1], out=seen[:, :-1], casting="same_kind")
+        np.multiply(state.level, share[-1], out=seen[:, -1], casting="same_kind")
 
     def _exits(self, core: DvfsCore, state: DvfsState, seen: Columns) -> None:
         np.multiply(state.recent, 1 / FULL, out=seen, casting="same_kind")

@@ -20,8 +20,8 @@ from codesign_gym.envs.dvfs.tables import Tables
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-#: Places of a line that are served in one round.
-PLACES = 7
+#: Places of a line that are served in the first round, which most devices need no more than, and in every further one.
+FIRST_PLACES, MORE_PLACES = 2, 8
 
 
 class Demand(NamedTuple):
@@ -78,10 +78,10 @@ class Server:
     def serve(self, demand: Demand, standing: Standing) -> tuple[Standing, Tally]:
         """Serve every line to the interval's end."""
         rows = np.arange(len(standing.head))
-        standing, tally, more = self._round(demand, standing, rows)
+        standing, tally, more = self._round(demand, standing, rows, FIRST_PLACES)
         rows = np.flatnonzero(more)
         while len(rows):
-            part, added, more = self._round(demand.of(rows), standing.of(rows), rows)
+            part, added, more = self._round(demand.of(rows), standing.of(rows), rows, MORE_PLACES)
             for column, new in zip(standing, part, strict=True):
                 column[rows] = new
             tally.busy_s[:, rows] += added.busy_s
@@ -90,11 +90,13 @@ class Server:
             rows = rows[more]
         return standing, tally
 
-    def _round(self, demand: Demand, standing: Standing, rows: Ints) -> tuple[Standing, Tally, NDArray[np.bool_]]:
-        """The request in service and the first :data:`PLACES` behind it; and which devices may start more."""
+    def _round(
+        self, demand: Demand, standing: Standing, rows: Ints, places: int
+    ) -> tuple[Standing, Tally, NDArray[np.bool_]]:
+        """The request in service and the first so many behind it; and which devices may start more."""
         exits, requests = self.tables.workload.exits, demand.sample.shape[1]
         head, left, running, answer, free_s = standing
-        place = head + np.arange(-1, PLACES)[:, None]
+        place = head + np.arange(-1, places)[:, None]
         place[0] = running
         taken = place < demand.arrived
         taken[0] = left > 0

@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.simulators.dvfs.clocks import ClockTable
-from codesign_gym.simulators.dvfs.thermal import Thermal
+from codesign_gym.simulators.dvfs.thermal import Thermal, stacked
 from codesign_gym.simulators.dvfs.work import Work
 
 Floats = NDArray[np.float64]
@@ -319,10 +319,8 @@ class Soc:
 
     def _with_rest(self, domains_w: Floats, constant: float) -> Floats:
         """Power of the domains (..., domains), and after it that of the rest of the board."""
-        rails = np.empty((*domains_w.shape[:-1], domains_w.shape[-1] + 1))
-        rails[..., :-1] = domains_w
-        rails[..., -1] = self.rest_share * sum(np.moveaxis(domains_w, -1, 0)) + constant
-        return rails
+        domains = [domains_w[..., i] for i in range(domains_w.shape[-1])]
+        return stacked([*domains, np.asarray(self.rest_share * sum(domains) + constant)])
 
     @cached_property
     def _tables(self) -> _Tables:
@@ -385,4 +383,5 @@ def _norm(parts: list[Floats], exponent: float) -> Floats:
 
 def _product(rows: Floats, matrix: Floats) -> Floats:
     """The matrix product of (..., n) and (n, m), added column by column: BLAS rounds one row otherwise than many."""
-    return np.asarray(sum(rows[..., i, None] * row for i, row in enumerate(matrix)))
+    columns = [sum(rows[..., i] * factor for i, factor in enumerate(column)) for column in matrix.T]
+    return stacked([np.asarray(column) for column in columns])

@@ -13,11 +13,12 @@ Limits: one junction for all domains, no phase change and no fan that follows th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from codesign_gym.errors import BadConfig
 
@@ -29,6 +30,16 @@ class Heated(NamedTuple):
 
     temperature_c: Floats  # (..., 2) junction and case
     junction_k_s: Floats  # (...) integral of the junction's temperature (in degrees Celsius) over the step
+
+
+def columnwise(rows: int, columns: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    """An empty array (rows, columns) whose columns lie in one piece each, as ``stacked`` makes them."""
+    return np.empty((columns, rows), dtype=dtype).T
+
+
+def stacked(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Columns of shape (...) side by side, shape (..., columns), each in one piece."""
+    return np.moveaxis(np.stack(np.broadcast_arrays(*columns)), 0, -1)
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ class Thermal:
 
     def initial(self, ambient_c: ArrayLike) -> Floats:
         """Both nodes at the temperature of the air, shape (..., 2)."""
-        return np.stack([np.asarray(ambient_c, dtype=np.float64)] * 2, -1)
+        return stacked([np.asarray(ambient_c, dtype=np.float64)] * 2)
 
     def throttled(self, was: ArrayLike, junction_c: ArrayLike) -> NDArray[np.bool_]:
         """Whether the device throttles now, shape (...): between the thresholds it does what it did."""
@@ -111,9 +122,8 @@ class Thermal:
         of_matrix, of_identity = grown_slow - grown_fast, grown_fast * slow - grown_slow * fast
         moved_junction = of_matrix * (a * x + b * y) + of_identity * x
         moved_case = of_matrix * (c * x + d * y) + of_identity * y
-        moved = np.stack(np.broadcast_arrays(moved_junction, moved_case), -1)
         coldest = np.minimum(np.minimum(temperature_c[..., 0], temperature_c[..., 1]), ambient_c)
         area = rest_junction * time + (d * moved_junction - b * moved_case) / determinant
-        return Heated(
-            np.maximum(temperature_c + moved, coldest[..., None]), area
-        )  # a bound that rounding must not break
+        after = [temperature_c[..., node] + moved for node, moved in enumerate((moved_junction, moved_case))]
+        # The coldest is a bound that rounding must not break.
+        return Heated(stacked([np.maximum(node, coldest) for node in after]), area)
