@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from codesign_gym.envs.accelerator.factory import Options, accelerator_problem
 from codesign_gym.envs.accelerator.problem import AcceleratorProblem
 from codesign_gym.simulators import networks
-from codesign_gym.simulators.hardware import device as devices
 
 NETWORK = "resnet18"
 DESIGNS = 65_536
 ENVIRONMENTS = 1024
 BAR = 1000  # times the rate of either loop
+LAYERS = networks.load(NETWORK).layers
 
 
 @pytest.fixture(scope="module")
@@ -33,26 +33,24 @@ def designs(problem: AcceleratorProblem) -> NDArray[np.int64]:
 
 def model_of(problem: AcceleratorProblem, design: NDArray[np.int64]) -> tuple[Any, int]:
     """The cost model of one design, and its images."""
+    template = problem.template
     chosen = {knob.name: knob.values[i] for knob, i in zip(problem.space.knobs, design, strict=True)}
     images = chosen.pop("batch")
-    return replace(devices.load("accelbench-spring").model, **chosen), images
+    return replace(template.device.model, **chosen), images
 
 
-def by_design(problem: AcceleratorProblem, models: list[tuple[Any, int]]) -> list[float]:
+def by_design(models: list[tuple[Any, int]]) -> list[float]:
     """One call of the model a design, whose 68 layers are an array already; the network's latency."""
-    layers = networks.load(NETWORK).layers
-    bits = np.full((len(layers.op), 2), 20)
-    found = []
+    bits, found = np.full((len(LAYERS.op), 2), 20), []
     for model, images in models:
-        total = model.cost(layers.with_batch(images), bits).total()
+        total = model.cost(LAYERS.with_batch(images), bits).total()
         found.append(float(model.overlapped_cycles(total)) / model.clock_hz / images)
     return found
 
 
-def by_layer(problem: AcceleratorProblem, models: list[tuple[Any, int]]) -> list[float]:
+def by_layer(models: list[tuple[Any, int]]) -> list[float]:
     """One call of the model a design and layer."""
-    layers = networks.load(NETWORK).layers
-    rows = [layers.map(lambda column, i=i: column[i : i + 1]) for i in range(len(layers.op))]
+    rows = [LAYERS.map(lambda column, i=i: column[i : i + 1]) for i in range(len(LAYERS.op))]
     bits, found = np.full((1, 2), 20), []
     for model, images in models:
         detail = [model.cost(row.with_batch(images), bits).detail for row in rows]
@@ -67,8 +65,8 @@ def by_layer(problem: AcceleratorProblem, models: list[tuple[Any, int]]) -> list
 def test_a_batch_beside_a_loop(report, problem: AcceleratorProblem, designs, loop, sample: int) -> None:
     """The loop is timed on a sample of the designs: its time is proportional to their number."""
     models = [model_of(problem, design) for design in designs[:sample]]
-    np.testing.assert_allclose(problem.evaluate(designs)[:sample, 0], loop(problem, models), rtol=1e-9)
-    ratio = speed(lambda: problem.evaluate(designs), lambda: loop(problem, models), repeats=9) * DESIGNS / sample
+    np.testing.assert_allclose(problem.evaluate(designs)[:sample, 0], loop(models), rtol=1e-9)
+    ratio = speed(lambda: problem.evaluate(designs), lambda: loop(models), repeats=9) * DESIGNS / sample
     report(f"codebench, {DESIGNS} designs at once over {loop.__name__}", ratio, BAR, lambda: problem.evaluate(designs))
     assert ratio >= BAR
 
@@ -77,5 +75,5 @@ def test_environments_beside_a_loop(report, problem: AcceleratorProblem, designs
     """Designs that random actions build in 1,024 environments, ten steps each."""
     models = [model_of(problem, design) for design in designs[:64]]
     ours = episode("codesign/Accelerator-v0", ENVIRONMENTS, len(problem.space), network=NETWORK)
-    ratio = speed(ours, lambda: by_design(problem, models), repeats=9) * ENVIRONMENTS / len(models)
+    ratio = speed(ours, lambda: by_design(models), repeats=9) * ENVIRONMENTS / len(models)
     report(f"codebench, {ENVIRONMENTS} environments over by_design", ratio, None, ours)

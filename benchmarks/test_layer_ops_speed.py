@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interleaved import seconds, speed
-from test_environment_speed import BAR, episode
+from interleaved import episode, seconds, speed
 
 from codesign_gym.agents import interface
 from codesign_gym.agents.baselines.integer_program import solve
@@ -16,6 +15,10 @@ from codesign_gym.agents.interface import Task, search
 from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.envs.core.problem import feasible
 from codesign_gym.envs.layer_ops.factory import Options, build
+
+ENVIRONMENTS = 1024
+STEPS = 110  # five episodes of 22 layers
+BAR = 0.1
 
 OPTIONS = {
     "default": {},
@@ -29,8 +32,8 @@ SEEDS = range(3)
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_step_beside_cartpoles(report, options: dict[str, Any]) -> None:
-    ours = episode("codesign/LayerOps-v0", budget={"latency": 0.5}, **options)
-    ratio = speed(ours, episode("CartPole-v1"), repeats=15)
+    ours = episode("codesign/LayerOps-v0", ENVIRONMENTS, STEPS, budget={"latency": 0.5}, **options)
+    ratio = speed(ours, episode("CartPole-v1", ENVIRONMENTS, STEPS), repeats=15)
     report("rate of steps, LayerOps over CartPole", ratio, BAR, ours)
     assert ratio >= BAR
 

@@ -39,8 +39,8 @@ class Engine(Computed):
     """A cell, two widths and two numbers of lanes; latency rounds up, lanes multiply, one knob is pinned."""
 
     objectives: tuple[Objective, ...] = (
-        Objective("error", -1.0, 0.5, worst=0.6),
-        Objective("latency", -0.01, 50.0, worst=50.0),
+        Objective("error", -1.0, 0.5, worst=0.35),
+        Objective("latency", -0.01, 50.0, worst=20.0),
     )
     constraints: tuple[Constraint, ...] = (Constraint("multipliers", 16.0),)
     space: DesignSpace = field(

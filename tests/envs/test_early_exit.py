@@ -234,6 +234,6 @@ def test_every_combination_of_clocks_is_a_design() -> None:
 
 def test_agents_ask_only_for_options_that_there_are() -> None:
     env = "codesign/EarlyExit-v0"
-    assert takes(env, "reward", "dense")
-    assert not takes(env, "observation", "rich")
-    assert not takes(env, "enforcement", "price+project")
+    assert takes(env, "reward", "dense", {})
+    assert not takes(env, "observation", "rich", {})
+    assert not takes(env, "enforcement", "price+project", {})

@@ -10,7 +10,7 @@ import gymnasium as gym
 import pytest
 from exit_samples import OPTIONS as EXITS
 
-from codesign_gym.envs.registration import ENVIRONMENTS
+from codesign_gym.envs.registration import ENVIRONMENTS, takes
 from codesign_gym.testing import CHECKS, CORE_CHECKS, check_env
 
 TABULAR = {
@@ -121,3 +121,21 @@ def test_an_environment_explains_itself(name: str) -> None:
     sections = ("Description", "Action Space", "Observation Space", "Rewards", "Starting State", "Episode End")
     for section in (*sections, "Arguments", "Version History"):
         assert f"## {section}" in document
+
+
+@pytest.mark.parametrize(
+    ("suggestion", "quality", "taken"),
+    [
+        (("reward", "dense"), "tabular", True),
+        (("reward", "dense"), "measured", False),
+        (("observation", "rich"), "measured", False),
+        (("enforcement", "price+project"), "measured", False),
+        (("enforcement", "mask"), "measured", True),
+        (("action", "box"), "measured", True),
+        (("colour", "red"), "tabular", False),
+    ],
+)
+def test_suggestions_that_need_tables_are_left_out_where_there_are_none(
+    suggestion: tuple[str, str], quality: str, taken: bool
+) -> None:
+    assert takes("codesign/LayerOps-v0", *suggestion, {"quality": quality}) is taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_registers_hold_what_dataflows_ask_of_them() -> None:
 def test_fewer_bits_and_more_bandwidth_never_hurt() -> None:
     table = layers(conv(28, 40, 72, 3), linear(512, 100))
     found = [mapping_table(NASA, table, np.full((2, 2), bits)) for bits in (2, 4, 8)]
-    for fewer, more in zip(found, found[1:], strict=False):
+    for fewer, more in pairwise(found):
         assert (fewer.energy_j <= more.energy_j).all()
         assert (fewer.buffer_bytes <= more.buffer_bytes).all()
     faster = mapping_table(replace(NASA, dram_bytes_per_s=1e10), table, eight(table))

@@ -51,8 +51,8 @@ def layers() -> OperatorSpace:
     return expand("layers", SpaceFile.model_validate(LAYERS))
 
 
-def every_design(space: OperatorSpace) -> NDArray[np.int64]:
-    """All designs, by plain enumeration."""
+def every_design(space: OperatorSpace, seed: int = 0) -> NDArray[np.int64]:
+    """All designs, by plain enumeration, whatever the seed."""
     return np.array(list(product(*(range(len(layer.operators)) for layer in space.layers))), dtype=np.int64)
 
 

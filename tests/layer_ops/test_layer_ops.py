@@ -166,6 +166,7 @@ def test_the_tightest_of_two_budgets_is_named() -> None:
         ({"space": "fbent"}, "did you mean 'fbnet'"),
         ({"space": "nasa-add-all"}, "cannot tell shift and adder layers"),
         ({"quality": "tabluar"}, "did you mean 'tabular'"),
+        ({**SMALL, "quality": "layer_ops_samples:every_design"}, "makes a ndarray without metric_name"),
         ({"quality": "table"}, "needs the options quality_file and quality_column"),
         ({"budget": {"latency": "5 kB"}}, "budget latency='5 kB'"),
         ({"budget": {"area": 1}}, "unknown cost 'area'"),

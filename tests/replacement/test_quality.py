@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-import codesign_gym
+import codesign_gym  # noqa: F401  (registers the environments)
 from codesign_gym.simulators.replacement.patched import Patched
 from codesign_gym.simulators.replacement.quality import measured, predicted
 from codesign_gym.simulators.replacement.space import operator_space
@@ -56,7 +56,6 @@ def test_a_short_training_recovers_what_replacements_lost(digits: Patched) -> No
 
 @pytest.mark.parametrize("quality", ["predicted", "measured"])
 def test_layer_ops_walks_the_layers_of_a_teacher(digits: Patched, quality: str) -> None:
-    assert codesign_gym.__name__
     env = gym.make(
         "codesign/LayerOps-v0",
         space=SPACE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from inspect import Parameter, signature
 from typing import Any
@@ -36,7 +37,10 @@ ENVIRONMENTS: dict[str, tuple[str, str]] = {
         "codesign_gym.envs.accelerator.env:AcceleratorEnv",
         "codesign_gym.envs.accelerator.env:AcceleratorVectorEnv",
     ),
-    "codesign/Mapping-v0": ("codesign_gym.envs.mapping.env:MappingEnv", "codesign_gym.envs.mapping.env:MappingVectorEnv"),
+    "codesign/Mapping-v0": (
+        "codesign_gym.envs.mapping.env:MappingEnv",
+        "codesign_gym.envs.mapping.env:MappingVectorEnv",
+    ),
     "codesign/Dvfs-v0": ("codesign_gym.envs.dvfs.env:DvfsEnv", "codesign_gym.envs.dvfs.env:DvfsVectorEnv"),
 }
 
@@ -90,15 +94,15 @@ def default_grant(env: str) -> int:
     return DESIGNS if recipe is None or recipe.default_grant is None else int(recipe.default_grant)
 
 
-def takes(env: str, name: str, value: Any) -> bool:
-    """Whether an environment has an argument and accepts a value for it, as far as that can be known unmade.
+def takes(env: str, name: str, value: Any, options: Mapping[str, Any]) -> bool:
+    """Whether an environment has an argument and accepts a value for it beside others, as far as can be known unmade.
 
     One without a recipe accepts what its signature has; errors as in :func:`specification`.
     """
     made = _made(env)
     recipe = getattr(made, "recipe", None)
     if recipe is not None:
-        return bool(recipe.takes(name, value))
+        return bool(recipe.takes(name, value, options))
     parameters = signature(made).parameters.values() if callable(made) else ()
     return any(parameter.name == name or parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters)
 

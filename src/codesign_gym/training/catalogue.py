@@ -9,6 +9,7 @@ import gymnasium as gym
 
 from codesign_gym.agents import interface
 from codesign_gym.catalog import Catalog
+from codesign_gym.envs.accelerator import template
 from codesign_gym.envs.registration import ENVIRONMENTS, plugged_in
 from codesign_gym.errors import CodesignError, UnknownName
 from codesign_gym.records import Record, read_yaml
@@ -24,6 +25,7 @@ FILES: dict[str, Catalog] = {
     "agents": interface.CATALOG,
     "socs": dvfs.CATALOG,
     "spaces": operators.CATALOG,
+    "templates": template.CATALOG,
 }
 
 #: What a user's own YAML file of each kind holds.
@@ -33,6 +35,7 @@ RECORDS: dict[str, type[Record]] = {
     "agents": interface.AgentFile,
     "socs": dvfs.SocFile,
     "spaces": operators.SpaceFile,
+    "templates": template.TemplateFile,
 }
 
 

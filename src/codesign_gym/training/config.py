@@ -66,7 +66,7 @@ def configure(
     if seed > LARGEST_SEED:
         raise BadConfig(f"seed is {seed}; accepted: 0 to {LARGEST_SEED}")
     content = interface.read(agent)
-    suggested = {name: value for name, value in content.environment.items() if takes(env, name, value)}
+    suggested = {name: value for name, value in content.environment.items() if takes(env, name, value, options)}
     return RunConfig(
         env=env,
         options={**suggested, **options},

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from codesign_gym.agents.baselines.bilevel import excess
-from codesign_gym.agents.baselines.checks import whole
+from codesign_gym.agents.baselines.checks import number, whole
 from codesign_gym.agents.baselines.moves import fresh, keys, unknown
 from codesign_gym.agents.bayesian.surfaces import Features, Surfaces, fit, seeded, window
 from codesign_gym.agents.evolution.operators import Ground
@@ -27,13 +27,14 @@ POOL = 10  # random designs of which each of the first phase is the farthest fro
 class ThreePhase:
     """Fan et al., "Algorithm and Hardware Co-design for Reconfigurable CNN Accelerator", ASP-DAC 2022.
 
-    (1) Designs spread over the space are scored; (2) a Gaussian process is fitted to every metric that counts; (3)
-    NSGA-II searches the processes' means, which costs no evaluation, and what it proposes is scored for real. As long
-    as the grant lasts, (2) and (3) are repeated with what was learnt. Of the front that the processes predict, those
-    designs are scored that add most hypervolume to the known one, one after another.
+    (1) Some designs are scored, drawn at random or far from one another; (2) a Gaussian process is fitted to every
+    metric that counts; (3) NSGA-II searches the processes' means, which costs no evaluation, and what it proposes is
+    scored for real. As long as the grant lasts, (2) and (3) are repeated with what was learnt. Of the front that the
+    processes predict, those designs are scored that add most hypervolume to the known one, one after another.
 
     Attributes:
         samples: designs of the first phase.
+        far: share of them that are far from one another; the others are random.
         batch: designs scored before the processes are fitted again.
         population, generations: of NSGA-II on the processes.
         points: designs that processes are fitted to at most: the best of all, and the latest.
@@ -43,12 +44,14 @@ class ThreePhase:
     """
 
     samples: int = 60
+    far: float = 0.0
     batch: int = 16
     population: int = 100
     generations: int = 30
     points: int = 300
 
     def __post_init__(self) -> None:
+        number("three-phase-gp", 0.0, 1.0, far=self.far)
         whole("three-phase-gp", 1, batch=self.batch, generations=self.generations)
         whole("three-phase-gp", 2, samples=self.samples, population=self.population, points=self.points)
 
@@ -59,7 +62,9 @@ class ThreePhase:
             BudgetSpent: always, in the end.
         """
         problem, generator = task.recorder, np.random.default_rng(task.seed)
-        designs = spread(task.designed, generator, self.samples)
+        apart = spread(task.designed, generator, round(self.far * self.samples))
+        others = fresh(task.designed, generator, self.samples - len(apart), set(keys(apart)))
+        designs = np.concatenate([apart, others])
         metrics = problem.evaluate(designs)
         with seeded(task.seed), one_thread():
             while True:
@@ -92,6 +97,8 @@ def spread(core: DesignCore, generator: np.random.Generator, count: int) -> Desi
     Of random designs, one after another, the one farthest from those taken (Gonzalez, Theoretical Computer Science 38,
     1985); ordered knobs are apart by their difference in rank, others by one.
     """
+    if count == 0:
+        return np.empty((0, len(core.problem.space)), dtype=np.int64)
     pool = fresh(core, generator, POOL * count, set())
     pool = pool[unknown(pool, set())]
     features = Features(core.problem.space)

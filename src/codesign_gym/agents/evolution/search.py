@@ -45,7 +45,7 @@ class Evolution:
             vector of losses, ``ga`` their sum.
         population: designs kept, and children a generation.
         crossover: share of the children that have two parents.
-        changes: knobs that mutate on average in a child; one mutates at least.
+        changes: knobs that mutate on average in a child if none has to; one mutates at least.
         near: share of the mutations of ordered knobs that are a step; the others draw any value.
 
     Raises:
@@ -54,10 +54,10 @@ class Evolution:
     """
 
     algorithm: str
-    population: int = 20
+    population: int = 12
     crossover: float = 0.9
-    changes: float = 1.5
-    near: float = 0.7
+    changes: float = 0.5
+    near: float = 0.8
 
     def __post_init__(self) -> None:
         if self.algorithm not in KINDS:

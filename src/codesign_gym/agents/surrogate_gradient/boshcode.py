@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from codesign_gym.agents.surrogate_gradient.surrogate import Shape, Surrogate
 from codesign_gym.envs.core.enforcement import TOLERANCE
 from codesign_gym.envs.core.problem import DesignProblem, Values, score, usage
 from codesign_gym.envs.core.space import Designs
-from codesign_gym.errors import UnknownName
+from codesign_gym.errors import BadConfig, UnknownName
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,7 @@ class Boshcode:
     ``patience`` rounds of optimisation without a better design and ``noise_patience`` more in which the bound counts
     noise, too (Tuli et al., CODEBench, ACM TECS 2023, and github.com/jha-lab/codebench).
 
-    The surrogate sees ranks as normal quantiles and not scores: costs spread over orders of magnitude, and designs that
-    break a constraint rank behind all others.
+    The surrogate sees logarithms of regret and not scores, which costs spread over orders of magnitude.
 
     Attributes:
         optimizer: ``adahessian`` or ``sgd``.
@@ -58,13 +58,13 @@ class Boshcode:
     """
 
     optimizer: str = "adahessian"
-    initial: int = 10
+    initial: int = 15
     starts: int = 10
     queries: int = 3
     apart: int = 3
-    doubt: float = 0.5
+    doubt: float = 1.0
     trust: float = 0.25
-    explored: float = 0.2
+    explored: float = 0.4
     uncertain: float = 0.1
     diverse: float = 0.1
     pool: int = 1000
@@ -83,7 +83,7 @@ class Boshcode:
         number("boshcode", 1e-6, 1.0, trust=self.trust)
         number("boshcode", 0.0, 1.0, explored=self.explored, uncertain=self.uncertain, diverse=self.diverse)
         if isinstance(self.surrogate, dict):  # as an agent's file has it
-            object.__setattr__(self, "surrogate", Shape(**self.surrogate))
+            object.__setattr__(self, "surrogate", _shape(self.surrogate))
 
     def run(self, task: Task) -> None:
         """Search until nothing better is found for long enough.
@@ -92,6 +92,13 @@ class Boshcode:
             BudgetSpent: if the grant ends before.
         """
         _Search(self, task).run()
+
+
+def _shape(fields: dict[str, Any]) -> Shape:
+    try:
+        return Shape(**fields)
+    except TypeError as error:
+        raise BadConfig(f"boshcode: field 'surrogate': {error}") from error
 
 
 def log_regret(problem: DesignProblem, metrics: Values) -> NDArray[np.float64]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codesign_gym.envs.accelerator.costing import COSTINGS, Columns
 from codesign_gym.envs.accelerator.sums import Network
@@ -15,6 +14,10 @@ from codesign_gym.envs.core.outlook import Completion, Free, Outlook
 from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
 from codesign_gym.envs.core.space import Designs, DesignSpace
 from codesign_gym.errors import Infeasible
+from codesign_gym.simulators.hardware.sweep import in_blocks
+
+#: Numbers that are worked on for one design at a time, beside those of its layers.
+COLUMNS = 4
 
 #: Designs that are improved together, and passes over the knobs, where the least of a metric is looked for.
 STARTS, PASSES = 64, 3
@@ -57,9 +60,8 @@ class AcceleratorProblem(Computed):
         return tuple(Metric(name) for name in self.template.file.metrics)
 
     def evaluate(self, designs: Designs) -> Values:
-        """Metrics of shape (batch, metrics) of designs (batch, knobs)."""
-        found = {**self._of_networks(designs), **self.hardware(designs)}
-        return np.stack([np.broadcast_to(found[metric.name], (len(designs),)) for metric in self.metrics], axis=-1)
+        """Metrics of shape (batch, metrics) of designs (batch, knobs), in blocks that stay in the cache."""
+        return in_blocks(lambda part: self._block(designs[part]), len(designs), COLUMNS)
 
     def hardware(self, designs: Designs) -> Columns:
         """Metrics of the hardware alone, each of shape (batch,), of designs (batch, knobs)."""
@@ -72,13 +74,13 @@ class AcceleratorProblem(Computed):
             return Free(0, self.space.choices)
         return Completion(self._known_usage, self._least, self.space.choices)
 
-    def _of_networks(self, designs: Designs) -> Columns:
+    def _block(self, designs: Designs) -> Values:
         costing, model = COSTINGS[self.template.file.costing], self.template.model(designs)
-        images, total = self.template.images(designs)[:, 0], dict[str, NDArray[np.float64]]()
+        images, found = self.template.images(designs)[:, 0], costing.hardware(model)
         for weight, network in self.networks:
             for name, column in costing.network(model, network(designs)).items():
-                total[name] = total.get(name, 0.0) + weight * column / images
-        return total
+                found[name] = found.get(name, 0.0) + weight * column / images
+        return np.stack([np.broadcast_to(found[metric.name], (len(designs),)) for metric in self.metrics], axis=-1)
 
     def _known_usage(self, designs: Designs) -> Values:
         """Usages of shape (batch, constraints); 0 where a network has to be costed to tell.

@@ -13,6 +13,9 @@ from codesign_gym.envs.core.core import Core
 from codesign_gym.envs.core.views import CodesignEnv, CodesignVectorEnv
 from codesign_gym.records import Record, parse
 
+#: Values of arguments that need sums over knobs, as any enforcement with ``project`` does.
+NEED_TABLES = {"reward": ("dense",), "observation": ("rich",)}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -22,21 +25,25 @@ class Recipe:
         id: its registered name.
         options: the record of its arguments.
         build: the core of such a record, and of whether it will be drawn, which takes a trace.
+        untabled: whether such arguments make a problem without sums over knobs, as far as they tell.
         default_grant: what an agent may spend where the user says nothing; None for the package's default.
     """
 
     id: str
     options: type[Record]
     build: Callable[[Any, bool], Core[Any]]
+    untabled: Callable[[Mapping[str, Any]], bool] = lambda options: False
     default_grant: int | None = None
 
     def core(self, options: Mapping[str, Any], drawn: bool) -> Callable[[], Core[Any]]:
         """A function that makes the core; raises :class:`BadConfig` for arguments that are none."""
         return partial(self.build, parse(self.options, dict(options), self.id), drawn)
 
-    def takes(self, name: str, value: Any) -> bool:
-        """Whether an argument exists and accepts a value, as far as its type says."""
+    def takes(self, name: str, value: Any, options: Mapping[str, Any]) -> bool:
+        """Whether an argument exists and accepts a value beside others, as far as its type and the recipe say."""
         if name not in self.options.model_fields:
+            return False
+        if self.untabled(options) and (value in NEED_TABLES.get(name, ()) or "project" in str(value)):
             return False
         try:
             self.options.model_validate({name: value})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from codesign_gym.envs.core.configured import ConfiguredEnv, ConfiguredVectorEnv, Recipe
 from codesign_gym.envs.layer_ops.factory import Options, build
 
-RECIPE = Recipe("codesign/LayerOps-v0", Options, build)
+RECIPE = Recipe("codesign/LayerOps-v0", Options, build, lambda options: options.get("quality", "tabular") != "tabular")
 
 
 class LayerOpsEnv(ConfiguredEnv):

@@ -32,6 +32,9 @@ QUALITY_WEIGHT = 10.0
 #: What weights and activations take where nothing is said, or the width nearest to it that the device has.
 BITS = 8
 
+#: What a quality of one's own must have.
+PARTS = ("metric_name", "measured", "images", "reference", "losses", "exact", "score")
+
 REWARDS: dict[str, Callable[[], TerminalReward | DenseReward]] = {"terminal": TerminalReward, "dense": DenseReward}
 OBSERVERS: dict[str, Callable[[LayerOpsProblem], Observer]] = {"decisions": DecisionObserver, "rich": choices_observer}
 
@@ -182,7 +185,10 @@ def _filed(options: Options, space: OperatorSpace, path: Path) -> tuple[DesignCo
 
 def _quality(options: Options, space: OperatorSpace) -> Quality:
     if ":" in options.quality:
-        made: Quality = attribute(options.quality)(space, options.seed)
+        found = attribute(options.quality)
+        made: Quality = found(space, options.seed) if callable(found) else found
+        if absent := [part for part in PARTS if part not in dir(made)]:
+            raise BadConfig(f"quality {options.quality!r} makes a {type(made).__name__} without {', '.join(absent)}")
         return made
     if options.quality not in QUALITIES:
         raise UnknownName("quality", options.quality, QUALITIES)

@@ -59,7 +59,7 @@ class _Distance(torch.autograd.Function):
         return distance
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         """Clipped differences for the input, full-precision ones for the filters (equations 5 and 6)."""
         padded, filters = ctx.saved_tensors
         into_padded = torch.zeros_like(padded)
@@ -102,7 +102,8 @@ def adder_conv(x: Tensor, weight: Tensor, stride: int, groups: int) -> Tensor:
     out_channels, inputs, kernel, _ = weight.shape
     padded = functional.pad(x, (kernel // 2,) * 4).permute(1, 2, 3, 0).contiguous()
     filters = weight.view(groups, out_channels // groups, inputs, -1)
-    distance: Tensor = _Distance.apply(padded.unflatten(0, (groups, inputs)), filters, kernel, stride)
+    grouped = padded.view(groups, inputs, *padded.shape[1:])
+    distance: Tensor = _Distance.apply(grouped, filters, kernel, stride)  # type: ignore[no-untyped-call]
     return distance.flatten(0, 1).permute(3, 0, 1, 2).contiguous()
 
 

@@ -24,6 +24,9 @@ from codesign_gym.simulators.supernets.modules import Supernet, plan, seeded
 
 KINDS = ("conv", "shift", "adder")
 
+#: More than there are phases: every phase of every seed draws by itself.
+SEEDS_APART = 100
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -45,7 +48,8 @@ PROGRESSIVE = (
     Phase(1 / 3, trained=("shift", "adder")),
     Phase(1 / 3),
 )
-MIXED = (Phase(1.0),)
+#: In as many phases, so that learning rates rise and fall as often.
+MIXED = (Phase(1 / 3),) * 3
 
 
 class PhasePath(nn.Module):
@@ -65,7 +69,7 @@ class PhasePath(nn.Module):
         self._paths = fair_paths(tuple(len(layer) for layer in self._open), np.random.default_rng(seed))
         supernet.requires_grad_(True)
         for options, layer in zip(supernet.options, kinds, strict=True):
-            for option, kind in zip(options, layer, strict=True):  # type: ignore[arg-type]
+            for option, kind in zip(options.children(), layer, strict=True):
                 option.requires_grad_(kind in phase.trained)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -104,9 +108,10 @@ def pretrained(name: str, phases: Sequence[Phase], epochs: int, seed: int) -> Tr
     makes = plan(name, content)
     module = seeded(partial(Supernet, makes), seed)
     assert isinstance(module, Supernet)
-    for phase in phases:
-        recipe = content.training.model_copy(update={"epochs": max(1, round(epochs * phase.share)), "seed": seed})
-        train_or_read(PhasePath(module, phase, kinds, seed), splits, recipe, name)
+    for number, phase in enumerate(phases):
+        update = {"epochs": max(1, round(epochs * phase.share)), "seed": SEEDS_APART * seed + number}
+        recipe = content.training.model_copy(update=update)
+        train_or_read(PhasePath(module, phase, kinds, recipe.seed), splits, recipe, name)
     module.requires_grad_(False)
     mark = fingerprint(architecture(module), weights_digest(module), splits.fingerprint)
     training = content.training.model_copy(update={"epochs": epochs, "seed": seed})

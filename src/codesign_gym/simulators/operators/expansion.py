@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -178,6 +178,6 @@ class _Expansion:
         if template is None:
             return f"{site.layer}.{option}"
         try:
-            return template.format_map({**operator.model_dump(), **asdict(site)})
+            return template.format_map({**operator.model_dump(), **vars(site)})
         except (KeyError, IndexError, ValueError) as error:
             raise BadConfig(f"space {self.name!r}: field 'entries.{operator.block}': {template!r}: {error}") from error

@@ -22,8 +22,9 @@ class Quality(Scored, Protocol):
     """What says how good designs are.
 
     A user's own is ``"package.module:function"``, called with the :class:`OperatorSpace` and a seed. It may also have
-    ``claim(design)``, figures of a design of shape (layers,) from data that no search saw, and ``loss(probabilities)``,
-    a differentiable loss (batch,) of mixtures (batch, layers, operators), such as a supernet's cross entropy.
+    ``prepared``, the number of designs measured for ``losses``; ``claim(design)``, figures of a design of shape
+    (layers,) from data that no search saw; and ``loss(probabilities)``, a differentiable loss (batch,) of mixtures
+    (batch, layers, operators), such as a supernet's cross entropy.
     """
 
     @property

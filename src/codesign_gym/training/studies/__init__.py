@@ -19,4 +19,28 @@ STUDIES: dict[str, tuple[str, str]] = {
         "LANA (ECCV 2022): a trained network's layers replaced by an integer program",
         "codesign_gym.training.studies.lana:study",
     ),
+    "fbnet": (
+        "FBNet (CVPR 2019): operators by gradients of expected latency",
+        "codesign_gym.training.studies.fbnet:study",
+    ),
+    "lightnas": (
+        "LightNAS (DAC 2022): one search per latency target, the weight learned",
+        "codesign_gym.training.studies.lightnas:study",
+    ),
+    "three-phase-gp": (
+        "Three-phase co-design (ASP-DAC 2022): Gaussian processes of network and engine, searched genetically",
+        "codesign_gym.training.studies.three_phase_gp:study",
+    ),
+    "nasa": (
+        "NASA (ICCAD 2022): networks of convolutions, shifts and additions on chunks with an auto-mapper",
+        "codesign_gym.training.studies.nasa:study",
+    ),
+    "codebench": (
+        "CODEBench (TECS 2023): networks and accelerators designed together",
+        "codesign_gym.training.studies.codebench:study",
+    ),
+    "eh-dnas": (
+        "EH-DNAS (2021): cells searched through a predictor of performance",
+        "codesign_gym.training.studies.eh_dnas:study",
+    ),
 }

@@ -50,4 +50,4 @@ def all_splits(pe_areas_mm2: NDArray[np.float64], area_mm2: float, step: int = 1
         part.ravel() for part in np.meshgrid(*(np.arange(1, n + 1, step) for n in most[:2]), indexing="ij")
     )
     third = np.floor((area_mm2 - first * pe_areas_mm2[0] - second * pe_areas_mm2[1]) / pe_areas_mm2[2])
-    return np.stack([first, second, third.astype(np.int64)], axis=-1)[third >= 1]
+    return np.asarray(np.stack([first, second, third.astype(np.int64)], axis=-1)[third >= 1])

@@ -54,8 +54,8 @@ class Chunked:
     exponent, and takes ``shift_weight_bits`` at most.
 
     Limits: tiles are not searched, and the row-stationary dataflow is not modelled, as they are in
-    :mod:`~codesign_gym.simulators.hardware.chunked.mappings`; nothing fills or drains. Any parameter may be an array that
-    broadcasts against the leading axes. The array API throughout.
+    :mod:`~codesign_gym.simulators.hardware.chunked.mappings`; nothing fills or drains. Any parameter may be an array
+    that broadcasts against the leading axes. The array API throughout.
     """
 
     separable: ClassVar[bool] = True
@@ -159,7 +159,7 @@ class Chunked:
         ).aligned()
 
     def weight_bits(self, bits: Array, rounding: Rounding = EXACT) -> Array:
-        """Bits that a weight takes in memory, shape (..., layers), of its bitwidth in a table of layers (..., layers)."""
+        """Bits that a weight takes in memory, of bitwidths of shape (..., layers), which is also the result's."""
         return select(self.operator, bits, rounding.minimum(bits, self.shift_weight_bits), bits)
 
     def period_s(self, totals: Costs) -> Array:

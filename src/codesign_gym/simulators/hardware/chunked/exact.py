@@ -41,7 +41,7 @@ def least_edp(
     Returns:
         The optimum, or ``known_js`` where nothing is better.
     """
-    menu = Menu.of(table, buffer_bytes, families or [table.valid.any(0)], banks)
+    menu = Menu.of(table, buffer_bytes, families or [np.asarray(table.valid.any(0))], banks)
     least = _least(menu)  # (chunks, 3)
     sums = [
         [_sums(menu, chunk, share, known_js, least) for share in range(banks + 1)] for chunk in range(len(OPERATORS))

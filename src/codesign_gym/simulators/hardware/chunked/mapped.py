@@ -16,7 +16,7 @@ from codesign_gym.simulators.networks.layers import Array, Layers
 
 @dataclass(frozen=True)
 class MappedChunks:
-    """Every layer at the mapping with the least energy times latency whose tiles fit its chunk's equal part of the buffer.
+    """Every layer at the mapping with the least energy times latency that fits an equal part of the global buffer.
 
     A network's own optimum weighs layers against each other, and parts of the buffer too:
     :func:`~codesign_gym.simulators.hardware.chunked.mapper.auto_map`. This one is a sum over layers.
@@ -32,7 +32,9 @@ class MappedChunks:
     operator: Array
 
     def cost(self, layers: Layers, bits: Array) -> Costs:
-        """Costs of shape (..., layers), without gradients; see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
+        """Costs of shape (..., layers), without gradients.
+
+        See :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 
         Raises:
             UnsupportedNetwork: if a layer has no mapping that fits.

@@ -74,17 +74,16 @@ class Menu:
         )
         kept = []
         for row, valid in zip(columns, table.valid & (columns[..., -1] <= banks), strict=True):
-            there = [np.flatnonzero(valid & family) for family in families]
-            kept.append(np.unique(np.concatenate([own[nondominated(row[own])] for own in there])))
+            members = [np.flatnonzero(valid & family) for family in families]
+            kept.append(np.unique(np.concatenate([own[nondominated(row[own])] for own in members])))
             if not len(kept[-1]):
                 raise Infeasible(f"no mapping of layer {len(kept) - 1} fits a global buffer of {buffer_bytes:g} B")
         width = max(len(row) for row in kept)
         candidate = np.stack([np.pad(row, (0, width - len(row)), constant_values=-1) for row in kept])
-        picked = np.where(
-            candidate[..., None] >= 0, np.take_along_axis(columns, candidate[..., None].clip(0), axis=1), np.inf
-        )
-        families = np.stack(families)[:, candidate] & (candidate >= 0)
-        return cls(table.chunk, *np.moveaxis(picked, -1, 0), candidate=candidate, families=families)
+        there = candidate >= 0
+        picked = np.take_along_axis(columns, candidate[..., None].clip(0), axis=1)
+        energy, latency, dram, needed = np.moveaxis(np.where(there[..., None], picked, np.inf), -1, 0)
+        return cls(table.chunk, energy, latency, dram, needed, candidate, np.stack(families)[:, candidate] & there)
 
     def __len__(self) -> int:
         return len(self.chunk)
@@ -140,7 +139,7 @@ def auto_map(
     Raises:
         Infeasible: if the chunks' smallest tiles do not fit the buffer together.
     """
-    menu = Menu.of(table, buffer_bytes, families or [table.valid.any(0)], banks)
+    menu = Menu.of(table, buffer_bytes, families or [np.asarray(table.valid.any(0))], banks)
     return _mapped(menu, _improved(menu, _priced(menu, banks), banks))
 
 
@@ -180,8 +179,8 @@ class _Hulls:
                         options[share, number] = np.where(open_, energy + price * latency, np.inf).argmin(-1)
         rows = np.arange(len(own))
         columns = [(c[own][rows, options]).sum(-1) for c in (menu.energy_j, menu.latency_s, menu.dram_s)]
-        columns = [np.where(fits[..., None], c, np.inf).reshape(banks + 1, -1) for c in columns]
-        return cls(*columns, options=options.reshape(banks + 1, -1, len(own)))
+        energy, busy, dram = (np.where(fits[..., None], c, np.inf).reshape(banks + 1, -1) for c in columns)
+        return cls(energy, busy, dram, options.reshape(banks + 1, -1, len(own)))
 
     def cheapest(self, limits: Floats) -> Ints:
         """The point of least energy that is busy no longer than each limit, (shares, limits); any where none is."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from math import inf
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,10 @@ DATAFLOWS = (
 PARTS = {"K": (1, 2, 4, 8, 16, 32), "C": (1, 4, 16), "Q": (1, 2, 4, 8, 16, 32)}
 INNERMOST = {"output": "C", "weight": "Q", "input": "K"}
 
+#: Bits of an output in DRAM: what a PE takes in.
+PE_BITS = 8
+_QUANTITIES = ("bytes", "read_j_per_bit", "write_j_per_bit")
+
 #: Tiles of the buffer are loaded while the ones before are used.
 DOUBLE = 2
 
@@ -76,7 +81,7 @@ class Choice:
 
     dataflow: int
     fill: int
-    parts: tuple[int, int, int]
+    parts: tuple[int, ...]
     stays: str
 
 
@@ -165,7 +170,7 @@ def mapping_table(model: Chunked, layers: Layers, bits: Ints) -> MappingTable:
         valid=valid | ~done,
         mapping=mapping,
     )
-    return found.only(np.True_)
+    return found.only(valid | ~done)
 
 
 def _machine(model: Chunked, chunk: Ints) -> Machine:
@@ -173,7 +178,7 @@ def _machine(model: Chunked, chunk: Ints) -> Machine:
 
     The buffer is unbounded here, what a tile takes of it is the mapper's business, and its ports never stall.
     """
-    numbers = dict.fromkeys(
+    numbers: dict[str, Any] = dict.fromkeys(
         (f"l{level}_{tensor}_{what}" for level in range(3) for tensor in TENSORS for what in _QUANTITIES), 0.0
     )
     for tensor in TENSORS:
@@ -183,15 +188,13 @@ def _machine(model: Chunked, chunk: Ints) -> Machine:
     numbers["l0_input_bytes"] = float(model.input_registers)
     numbers["l0_output_bytes"] = model.sum_registers * model.partial_sum_bits / 8
     operations = np.array([np.broadcast_to(energy, ()) for energy in model.op_energies_j])
-    axes = {f"l{level}_{axis}s": 1 for level in range(3) for axis in ("column", "row")}
-    loops = {f"l{level}_{axis}_loops": loop for level in range(3) for axis, loop in (("column", "K"), ("row", "C"))}
+    numbers |= {f"l{level}_{axis}s": 1 for level in range(3) for axis in ("column", "row")}
+    numbers |= {f"l{level}_{axis}_loops": loop for level in range(3) for axis, loop in (("column", "K"), ("row", "C"))}
     pes = np.array([np.broadcast_to(number, ()) for number in model.pes], dtype=np.int64)
+    numbers |= {"l1_columns": pes[chunk][:, None], "mac_j": operations[chunk][:, None]}
     return Machine(
         **numbers,
-        **{**axes, "l1_columns": pes[chunk][:, None]},
-        **loops,
         clock_hz=model.clock_hz,
-        mac_j=operations[chunk][:, None],
         partial_sum_bits=model.partial_sum_bits,
         output_bits=PE_BITS,
         l0_bytes=inf,
@@ -205,10 +208,6 @@ def _machine(model: Chunked, chunk: Ints) -> Machine:
         dram_read_j_per_bit=model.dram_j_per_bit,
         dram_write_j_per_bit=model.dram_j_per_bit,
     )
-
-
-PE_BITS = 8
-_QUANTITIES = ("bytes", "read_j_per_bit", "write_j_per_bit")
 
 
 def _mappings(model: Chunked, work: Work, pes: Ints) -> Mapping:

@@ -20,8 +20,8 @@ SEEDS = (0, 1, 2, 3, 4)
 STEPS = {"small": 5, "full": 20}  # gradient steps in each of 90 epochs
 #: Quality that nets are tuned to, a share of the space's; and the bounds of the exponent by which they are.
 QUALITY = 0.7
-BETAS = (1.0, 32.0)
-TUNINGS = 6
+BETAS = (2.5, 12.0)
+TUNINGS = 7
 
 REACHED, FASTER = 0.98, 1.1
 PAPER = "iPhone-tuned net 1.4x faster on the iPhone than the one for the Samsung S8"

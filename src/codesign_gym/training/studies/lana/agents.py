@@ -20,7 +20,7 @@ LEARNER = "ppo"
 BASELINES = ("random", "evolutionary", "greedy", "milp", "dynamic-programming")
 EVALUATIONS = 600
 #: Shares of the latency at which agents search.
-SHARES = {"small": (0.4,), "full": (0.3, 0.4, 0.5)}
+SHARES = {"small": (0.4,), "full": (0.3, 0.5)}
 WITHIN = 1.02
 #: Nats; optima nearer to zero are taken for this, or ratios would mean nothing.
 LEAST = 1e-3

@@ -111,7 +111,7 @@ def _fast(network: str, found: list[Chosen]) -> Claim:
     groups = groupby(found, lambda f: (f.case.device, f.case.seed))
     picked = [_pick(list(own)) for _, own in groups]
     speed = [f.speedup for f in picked]
-    loss = [-f.claims["test_change_points"] for f in picked]
+    loss = [0.0 - f.claims["test_change_points"] for f in picked]
     return Claim(
         f"{network}: at least {SPEEDUP}x faster at no more than {LOSS_POINTS:g} point loss on test, shortly trained",
         "up to 5x, no drop",

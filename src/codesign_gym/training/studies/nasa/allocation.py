@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -87,10 +85,11 @@ def _periods(model: Chunked, net: Hybrid, step: int) -> tuple[dict[str, float], 
     }
     splits = np.concatenate([np.stack(list(named.values())), all_splits(areas, budget, step)])
     aside, dram_s = _busy(model, net, splits)
-    pairs = []
-    for period in (aside, np.maximum(aside, dram_s)):
-        pairs.append({**dict(zip(named, period.tolist(), strict=False)), "best": float(period.min())})
-    return pairs[0], pairs[1]
+
+    def told(period: NDArray[np.float64]) -> dict[str, float]:
+        return {**dict(zip(named, period[: len(named)].tolist(), strict=True)), "best": float(period.min())}
+
+    return told(aside), told(np.maximum(aside, dram_s))
 
 
 def _busy(model: Chunked, net: Hybrid, splits: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
@@ -99,20 +98,14 @@ def _busy(model: Chunked, net: Hybrid, splits: NDArray[np.int64]) -> tuple[NDArr
 
     def block(part: slice) -> NDArray[np.float64]:
         pes = {f"{name}_pes": splits[part, [chunk]] for chunk, name in enumerate(OPERATORS)}
-        fastest = np.min([_cycles(replace(model, operator=net.kind, dataflow=d, **pes), net) for d in _FLOWS], axis=0)
-        return (fastest[:, None] * mine).sum(-1).max(-1) / model.clock_hz
+        cycles = [net.on(model, dataflow=d, **pes).cost(net.layers, net.bits).detail["cycles"] for d in _FLOWS]
+        return np.asarray((np.min(cycles, axis=0)[:, None] * mine).sum(-1).max(-1) / model.clock_hz)
 
-    moved = [
-        replace(model, operator=net.kind, dataflow=d).cost(net.layers, net.bits).detail["dram_bits"] for d in _FLOWS
-    ]
-    return in_blocks(block, len(splits), len(net.kind)), float(np.min(moved, axis=0).sum() / 8 / model.dram_bytes_per_s)
+    bits = [net.on(model, dataflow=d).cost(net.layers, net.bits).detail["dram_bits"] for d in _FLOWS]
+    return in_blocks(block, len(splits), len(net.kind)), float(np.min(bits, axis=0).sum() / 8 / model.dram_bytes_per_s)
 
 
 _FLOWS = range(len(DATAFLOWS))
-
-
-def _cycles(model: Chunked, net: Hybrid) -> NDArray[np.float64]:
-    return np.asarray(model.cost(net.layers, net.bits).detail["cycles"])
 
 
 def _table(found: list[tuple[dict[str, float], dict[str, float]]], seeds: tuple[int, ...]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,11 @@ class Hybrid:
 
     def table(self, model: Chunked) -> MappingTable:
         """Every mapping of every row."""
-        return mapping_table(replace(model, operator=self.kind), self.layers, self.bits)
+        return mapping_table(self.on(model), self.layers, self.bits)
+
+    def on(self, model: Chunked, **knobs: Any) -> Chunked:
+        """The accelerator that knows each row's kind, with other parameters, which may be arrays."""
+        return replace(model, operator=self.kind, **knobs)  # type: ignore[arg-type]
 
 
 def accelerator() -> Chunked:

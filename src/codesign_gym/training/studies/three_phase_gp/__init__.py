@@ -44,7 +44,7 @@ class Scale:
 
 
 SCALES = {
-    "small": Scale(Case((2, 4, 8, 16), 1), ("nsga2",)),
+    "small": Scale(Case((2, 4, 8, 16), 1), ("nsga2",), (0, 1, 2)),
     "full": Scale(
         Case((2, 4, 6, 8, 12, 16), 3), ("nsga2", "nsga3", "bayesian-multi", "ppo", "maskable-ppo", "annealing")
     ),

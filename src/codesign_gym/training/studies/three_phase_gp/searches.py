@@ -108,7 +108,7 @@ class Fit:
 def search(job: Search) -> Found:
     """Carry out a search in this process."""
     problem, content = job.case.problem(), interface.read(job.agent)
-    recorder = Recorder(problem, Limits(job.evaluations, job.evaluations))
+    recorder = Recorder(problem, Limits.of(job.evaluations))
     core = replace(core_of(problem), problem=recorder)
     interface.search(interface.build(content), Task(core, recorder, job.seed))
     values = recorder.known_metrics
