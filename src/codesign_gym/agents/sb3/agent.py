@@ -146,7 +146,8 @@ class Sb3Agent:
                 settings[name] = max(1, round(settings[name] * unit))
         if 0 < settings.get("batch_size", 0) <= 1:
             rollout = settings["n_steps"] * self.environments
-            settings["batch_size"] = -(-rollout // round(1 / settings["batch_size"]))
+            wanted = round(1 / settings["batch_size"])
+            settings["batch_size"] = rollout // max(n for n in range(1, wanted + 1) if rollout % n == 0)
         if self.noise is not None:
             settings["action_noise"] = DecayingNoise(
                 self.noise["start"], self.noise["decay"], lambda: meter.episodes if meter else 0

@@ -19,7 +19,7 @@ from codesign_gym.training.studies.bifrost.published import (
     machine,
     mapper_cycles,
 )
-from codesign_gym.training.studies.haq.part import Part
+from codesign_gym.training.studies.part import Part
 from codesign_gym.training.studies.study import Claim, Table
 
 SEEDS = {"small": (0, 1, 2), "full": (0, 1, 2, 3, 4)}

@@ -14,7 +14,7 @@ from codesign_gym.errors import UnknownName
 from codesign_gym.training.studies.codebench.graphs import Accuracy, Family, measured, train
 from codesign_gym.training.studies.codebench.problem import IMAGES, CodesignProblem
 from codesign_gym.training.studies.codebench.searches import Found, Search, accelerator_first, network_first, run
-from codesign_gym.training.studies.haq.part import middle
+from codesign_gym.training.studies.part import middle
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.study import Claim, Report, Table
 

@@ -14,7 +14,7 @@ from codesign_gym.agents.differentiable.gumbel import Gumbel
 from codesign_gym.agents.differentiable.mixture import subject
 from codesign_gym.agents.differentiable.search import Schedule, epochs
 from codesign_gym.envs.layer_ops.factory import Options, layer_ops_problem
-from codesign_gym.training.studies.haq.part import FULL_ONLY, Part
+from codesign_gym.training.studies.part import FULL_ONLY, Part
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.study import Claim, Table
 

@@ -14,7 +14,7 @@ from codesign_gym.simulators import dvfs
 from codesign_gym.simulators.dvfs.soc_file import scaled
 from codesign_gym.training.studies.hadas.designs import CONVENTIONAL, DVFS_ONLY, EXITS_ONLY, JOINT, compared, saved
 from codesign_gym.training.studies.hadas.systems import SAVED, backbones
-from codesign_gym.training.studies.haq.part import Part, middle
+from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 SOC = "jetson-agx-xavier"

@@ -24,7 +24,7 @@ from codesign_gym.training.studies.hadas.designs import (
     saved,
 )
 from codesign_gym.training.studies.hadas.searches import agents, searched
-from codesign_gym.training.studies.haq.part import FULL_ONLY, Part, absent, middle
+from codesign_gym.training.studies.part import FULL_ONLY, Part, absent, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 #: Backbones of each family, first the reference: the most accurate one on search images. At scale small, of digits

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from codesign_gym.agents import interface
 from codesign_gym.errors import UnknownName
-from codesign_gym.training.studies.haq.part import FULL_ONLY, Part, middle
+from codesign_gym.training.studies.part import FULL_ONLY, Part, middle
 from codesign_gym.training.studies.haq.twin import EPISODES, PROBLEM
 from codesign_gym.training.studies.jobs import Job, Outcome, run_all
 from codesign_gym.training.studies.jobs import run as run_job

@@ -6,7 +6,7 @@ import numpy as np
 
 from codesign_gym.simulators.hardware import device
 from codesign_gym.simulators.networks import load
-from codesign_gym.training.studies.haq.part import Part
+from codesign_gym.training.studies.part import Part
 from codesign_gym.training.studies.study import Claim
 
 #: Sum of the released MobileNetV2 table at 8 bits, in cycles, and its ratios at uniform bitwidths with both

@@ -26,7 +26,11 @@ from codesign_gym.training.studies.lightnas.searches import (
 )
 from codesign_gym.training.studies.study import Claim, Report, Table
 
-SEEDS = {"small": (0, 1, 2), "full": (0, 1, 2, 3, 4)}
+#: By what the search knows of latencies; fitting predictors and asking them takes most of the time.
+SEEDS = {
+    "small": {TABLE: (0, 1, 2), PERCEPTRON: (0,)},
+    "full": {TABLE: (0, 1, 2, 3, 4), PERCEPTRON: (0, 1, 2, 3, 4)},
+}
 AGENTS = {"small": ("lightnas",), "full": ("lightnas", "gumbel", "ppo")}
 EVALUATIONS = {"small": 600, "full": 2000}
 
@@ -40,7 +44,9 @@ NOTES = (
     f"Step sizes are ours, the same for all targets and seeds: 90 epochs of {STEPS} steps, a multiplier's rate of .04 "
     "(the paper's: 5e-4 a step), Adam at .05 with logits that decay. The released code's reset of the multiplier "
     "wherever the design is within the target is left out: with it, targets were missed by up to 43 %.",
-    "Latencies are the simulator's, also where the search knew only a predictor's.",
+    "Latencies are the simulator's, also where the search knew only a predictor's. Targets lie where random designs do, "
+    "as the paper's; the best designs of 5 ms are unlike most that the predictor is fitted to, and up to 5 % faster "
+    "than it says.",
 )
 
 
@@ -53,12 +59,14 @@ def study(scale: str, chosen: str | None, console: Console) -> Report:
         console: where progress is shown.
     """
     names = agents.agents_of(chosen, AGENTS[scale])  # a wrong name is told before the long parts run
-    seeds = SEEDS[scale]
     searches = [
-        Search(target, seed, latency) for latency in (TABLE, PERCEPTRON) for seed in seeds for target in TARGETS_MS
+        Search(target, seed, latency)
+        for latency, seeds in SEEDS[scale].items()
+        for seed in seeds
+        for target in TARGETS_MS
     ]
     found = run_all(run, searches, "targets", console)
-    fixed = run_all(run_fixed, seeds, "fixed weight", console)
+    fixed = run_all(run_fixed, SEEDS[scale][TABLE], "fixed weight", console)
     compared = agents.compared(Setting(SPACE, DEVICE, MIDDLE_MS), names, EVALUATIONS[scale], console)
     kinds = {kind: [one for one in found if one.search.latency == kind] for kind in (TABLE, PERCEPTRON)}
     claims = (
@@ -81,7 +89,7 @@ def on_target(kind: str, found: Sequence[Found]) -> tuple[Claim, Claim]:
             f"{np.median(off):.2%}",
             f"{max(off):.2%}",
             max(off) <= NEAR,
-            f"{len(found)} runs{error}",
+            f"{len(found)} runs, {len({one.search.seed for one in found})} seeds{error}",
         ),
         Claim(
             f"{kind}: at least {GOOD:.0%} of the best quality within the target",
