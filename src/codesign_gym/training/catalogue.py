@@ -63,15 +63,14 @@ def describe(name: str) -> str:
     """
     if name in ENVIRONMENTS:
         return str(gym.spec(name)) + "\n\n" + _docstring(name)
-    if name in STUDIES:
-        return f"{name}: {STUDIES[name][0]}\nrun: codesign-gym study {name}"
     kinds = [kind for kind, catalog in FILES.items() if name in catalog.names()]
-    if not kinds and Path(name).is_file():
+    study = [f"{name}: {STUDIES[name][0]}\nrun: codesign-gym study {name}"] if name in STUDIES else []
+    if not kinds and not study and Path(name).is_file():
         kinds = [_kind(Path(name))]
-    if not kinds:
+    if not kinds and not study:
         known = [i for catalog in FILES.values() for i in catalog.names()]
         raise UnknownName("id", name, [*known, *ENVIRONMENTS, *STUDIES])
-    return "\n\n".join(_described(kind, name) for kind in kinds)
+    return "\n\n".join([*study, *(_described(kind, name) for kind in kinds)])
 
 
 def _kind(path: Path) -> str:

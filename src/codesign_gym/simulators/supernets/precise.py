@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from codesign_gym.simulators.accuracy.bootstrap import paired_difference
+from codesign_gym.simulators.accuracy.claims import figures
 from codesign_gym.simulators.accuracy.memo import Memo
 from codesign_gym.simulators.accuracy.quantized import QuantizedNetwork
 from codesign_gym.simulators.accuracy.recipe import one_thread, shown, tensors
@@ -91,16 +91,8 @@ class PreciseSupernet:
         """
         both = np.stack([operators, self.trained.dearest])
         widths = np.stack([bits, np.full_like(bits, self.reference_bits)])
-        design, base = self.correct(both, widths, "test")
-        change = asdict(paired_difference(design, base, np.random.default_rng(0)))
-        return {
-            "test_accuracy": float(design.mean()),
-            "test_accuracy_reference": float(base.mean()),
-            "test_change_points": change["difference"],
-            "test_change_low_points": change["low"],
-            "test_change_high_points": change["high"],
-            "test_images": float(len(design)),
-        }
+        seen, seen_base = self.correct(both, widths, "search")
+        return figures(*self.correct(both, widths, "test"), seen, seen_base)
 
     def _network(self, design: NDArray[np.int64]) -> QuantizedNetwork:
         """The network of one design of shape (layers,), ready to be measured at any bitwidths."""
