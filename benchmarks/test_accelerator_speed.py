@@ -71,9 +71,12 @@ def test_a_batch_beside_a_loop(report, problem: AcceleratorProblem, designs, loo
     assert ratio >= BAR
 
 
-def test_environments_beside_a_loop(report, problem: AcceleratorProblem, designs) -> None:
-    """Designs that random actions build in 1,024 environments, ten steps each."""
+@pytest.mark.parametrize(("mode", "steps", "built"), [("construct", 10, 1), ("refine", 20, 20)])
+def test_environments_beside_a_loop(
+    report, problem: AcceleratorProblem, designs, mode: str, steps: int, built: int
+) -> None:
+    """Designs that random actions build in 1,024 environments: one in an episode of ten knobs, or one a move."""
     models = [model_of(problem, design) for design in designs[:64]]
-    ours = episode("codesign/Accelerator-v0", ENVIRONMENTS, len(problem.space), network=NETWORK)
-    ratio = speed(ours, lambda: by_design(models), repeats=9) * ENVIRONMENTS / len(models)
-    report(f"codebench, {ENVIRONMENTS} environments over by_design", ratio, None, ours)
+    ours = episode("codesign/Accelerator-v0", ENVIRONMENTS, steps, network=NETWORK, mode=mode)
+    ratio = speed(ours, lambda: by_design(models), repeats=9) * ENVIRONMENTS * built / len(models)
+    report(f"codebench, {mode}, {ENVIRONMENTS} environments over by_design", ratio, None, ours)

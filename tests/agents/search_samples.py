@@ -63,7 +63,7 @@ class Engine(Computed):
     @property
     def outlook(self) -> Completion:  # type: ignore[override]
         least = np.zeros((len(self.constraints), len(self.space)), dtype=np.int64)
-        return Completion(_multipliers, least, self.space.choices)
+        return Completion(_multipliers, least, self.space.sizes)
 
     def evaluate(self, designs: Designs) -> Values:
         work, lost = np.array(CELLS)[designs[:, 0]].T

@@ -39,7 +39,7 @@ class Tiles(Computed):
     @cached_property
     def outlook(self) -> Outlook:
         least = np.zeros((1, len(self.space)), dtype=np.int64)
-        return Completion(lambda designs: self.units(designs)[:, None] / self.limit, least, self.space.choices)
+        return Completion(lambda designs: self.units(designs)[:, None] / self.limit, least, self.space.sizes)
 
     def units(self, designs: Designs) -> Values:
         """Shape (batch,)."""

@@ -30,7 +30,7 @@ def test_completion_says_what_tables_say_where_both_are_exact(seed: int) -> None
     problem = random_problem(seed, groups=4, slots=1, constraints=2)
     tables = Tables(problem.separable)
     least = np.where(problem.space.allowed, problem.separable.usage, np.inf).argmin(-1)  # (constraints, knobs)
-    completion = Completion(tables.usage, least, problem.space.choices)
+    completion = Completion(tables.usage, least, problem.space.sizes)
     generator = np.random.default_rng(seed)
     designs = problem.space.sample(generator, 5)
     knob, prefix = generator.integers(0, len(problem.space), 5), np.zeros(5, dtype=np.int64)

@@ -247,3 +247,14 @@ def test_relaxed_knobs_have_the_gradients_of_their_differences() -> None:
         return model.cost(columns, bits, RELAXED).total().latency_s * 1e6
 
     assert torch.autograd.gradcheck(lambda at: latency(at * values.detach()), torch.ones_like(values).requires_grad_())
+
+
+def test_a_network_whose_layers_overlap_is_made_of_sums() -> None:
+    """Its dynamic energy is that of layers one after another; it leaks for a shorter time."""
+    table = layers(conv(28, 24, 32, 3), linear(96, 10))
+    total = SPRING.cost(table, np.full((2, 2), BITS)).total()
+    found = SPRING.overlapped(total.detail)
+    assert found["latency_s"] == pytest.approx(SPRING.overlapped_cycles(total) / SPRING.clock_hz)
+    assert found["dynamic_energy_j"] == pytest.approx(total.detail["dynamic_energy_j"], rel=1e-12)
+    assert found["leakage_energy_j"] == pytest.approx(found["latency_s"] * SPRING.leakage_w)
+    assert found["leakage_energy_j"] <= total.detail["leakage_energy_j"]

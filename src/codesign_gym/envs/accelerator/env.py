@@ -21,8 +21,9 @@ class AcceleratorEnv(ConfiguredEnv):
     (multipliers, bandwidths and accumulation buffer as Bifrost configures them), and files of one's own. Several
     networks may be given with weights: latency and energy are weighted sums over them.
 
-    Latency and energy are those of an image. The published measure of CODEBench has them so, too, and an accuracy,
-    which for given networks is a constant and left out.
+    Latency and energy are those of an image: of a batch, divided by its images, so that a larger batch is not for
+    that reason a slower design. CODEBench's measure of performance also has a term for accuracy, which for given
+    networks is a constant and left out.
 
     ## Action Space
 

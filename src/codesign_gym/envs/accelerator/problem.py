@@ -72,7 +72,7 @@ class AcceleratorProblem(Computed):
         """Of the bounds on the hardware, which grows, or else falls, with every knob; nothing of the others."""
         if not self.constraints:
             return Free(0, self.space.choices)
-        return Completion(self._known_usage, self._least, self.space.choices)
+        return Completion(self._known_usage, self._least, self.space.sizes)
 
     def _block(self, designs: Designs) -> Values:
         costing, model = COSTINGS[self.template.file.costing], self.template.model(designs)
@@ -83,12 +83,8 @@ class AcceleratorProblem(Computed):
         return np.stack([np.broadcast_to(found[metric.name], (len(designs),)) for metric in self.metrics], axis=-1)
 
     def _known_usage(self, designs: Designs) -> Values:
-        """Usages of shape (batch, constraints); 0 where a network has to be costed to tell.
-
-        A choice that a knob does not have counts as its highest: those who ask leave it out afterwards.
-        """
-        highest = [len(knob.values) - 1 for knob in self.space.knobs]
-        found, nothing = self.hardware(np.minimum(designs, highest)), np.zeros(len(designs))
+        """Usages of shape (batch, constraints); 0 where a network has to be costed to tell."""
+        found, nothing = self.hardware(designs), np.zeros(len(designs))
         columns = [bound.usage(found[bound.metric]) if bound.metric in found else nothing for bound in self.constraints]
         return np.stack([np.broadcast_to(column, (len(designs),)) for column in columns], -1)
 

@@ -107,7 +107,7 @@ def _tables(called: Called) -> list[tuple[list[int], tuple[int, ...], Sums]]:
 class OneByOne:
     """The model searches mappings for one hardware at a time; what it has found is kept for every distinct design.
 
-    On one core a new design costs about 0.05 s a distinct layer on a loop-nest machine and 0.02 s on a MAERI.
+    On one core a new design costs about 0.07 s a distinct layer on a loop-nest machine and 0.02 s on a MAERI.
     """
 
     template: Template

@@ -137,12 +137,11 @@ class CoDesignProblem(Computed):
         """Of the bounds on the hardware, which grows, or else falls, with every knob; nothing of the others."""
         if not self.constraints:
             return Free(0, self.space.choices)
-        return Completion(self._known_usage, self._least, self.space.choices)
+        return Completion(self._known_usage, self._least, self.space.sizes)
 
     def _known_usage(self, designs: Designs) -> Values:
         """Usages of shape (batch, constraints); 0 where more than the hardware has to be known."""
-        highest = [len(knob.values) - 1 for knob in self.space.knobs]
-        found, nothing = self.hardware(np.minimum(designs, highest)), np.zeros(len(designs))
+        found, nothing = self.hardware(designs), np.zeros(len(designs))
         columns = [bound.usage(found[bound.metric]) if bound.metric in found else nothing for bound in self.constraints]
         return np.stack([np.broadcast_to(column, (len(designs),)) for column in columns], axis=-1)
 

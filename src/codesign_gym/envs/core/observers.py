@@ -33,15 +33,10 @@ class DecisionObserver:
         features = 2 * len(self.problem.space) + len(self.problem.constraints)
         return gym.spaces.Box(-1.0, 1.0, (features,), np.float32)
 
-    @cached_property
-    def _highest(self) -> NDArray[np.int64]:
-        """The highest choice of each knob, at least 1, shape (knobs,)."""
-        return np.array([max(len(knob.values) - 1, 1) for knob in self.problem.space.knobs])
-
     def __call__(self, state: ConstructState) -> NDArray[np.float32]:
         """Observations of shape (batch, features)."""
         knobs = np.arange(len(self.problem.space))
-        chosen = np.where(knobs < state.step[:, None], state.design / self._highest, -1.0)
+        chosen = np.where(knobs < state.step[:, None], state.design / self.problem.space.highest, -1.0)
         left = np.clip(1.0 - state.bound, -1.0, 1.0)
         return np.concatenate([knobs == state.step[:, None], chosen, left], axis=1).astype(np.float32)
 
@@ -57,15 +52,11 @@ class PositionObserver:
         """``Box(0, 1, (2,), float32)``."""
         return gym.spaces.Box(0.0, 1.0, (2,), np.float32)
 
-    @cached_property
-    def _highest(self) -> NDArray[np.int64]:
-        return np.array([max(len(knob.values) - 1, 1) for knob in self.problem.space.knobs])
-
     def __call__(self, state: ConstructState) -> NDArray[np.float32]:
         """Observations of shape (batch, 2)."""
         last = np.maximum(state.step, 1) - 1
-        previous = state.design[np.arange(len(last)), last] / self._highest[last]
-        columns = (state.step / len(self._highest), np.where(state.step > 0, previous, 0.0))
+        previous = state.design[np.arange(len(last)), last] / self.problem.space.highest[last]
+        columns = (state.step / len(self.problem.space.highest), np.where(state.step > 0, previous, 0.0))
         return np.stack(columns, axis=-1).astype(np.float32)
 
 

@@ -111,12 +111,12 @@ class Completion:
         used: share of each constraint's limit that complete designs (batch, knobs) use, (batch, constraints); called
             once a decision for every choice, so it should be cheap.
         least: for each constraint the choice of every knob that uses least of it, shape (constraints, knobs).
-        choices: the largest number of values of any knob.
+        sizes: number of values of each knob.
     """
 
     used: Callable[[Designs], Table]
     least: Designs
-    choices: int
+    sizes: tuple[int, ...]
 
     @property
     def slots(self) -> int:
@@ -136,10 +136,12 @@ class Completion:
     def changes(self, design: Designs, knob: Index, prefix: Index) -> Table:
         """The usages of the design completed behind every choice, less those behind none."""
         batch, knobs = design.shape
-        tried = np.repeat(design[:, None].astype(np.int64), self.choices, axis=1)  # (batch, choices, knobs)
-        tried[np.arange(batch)[:, None], np.arange(self.choices), knob[:, None]] = np.arange(self.choices)
-        after = self._bound(tried.reshape(-1, knobs), np.repeat(knob + 1, self.choices))
-        change = after.reshape(batch, self.choices, len(self.least)) - self._bound(design, knob)[:, None]
+        choices, last = np.arange(max(self.sizes)), np.array(self.sizes) - 1
+        tried = np.repeat(design[:, None].astype(np.int64), len(choices), axis=1)  # (batch, choices, knobs)
+        # What a knob does not have counts as its last choice; those who ask leave it out.
+        tried[np.arange(batch)[:, None], choices, knob[:, None]] = np.minimum(choices, last[knob][:, None])
+        after = self._bound(tried.reshape(-1, knobs), np.repeat(knob + 1, len(choices)))
+        change = after.reshape(batch, len(choices), len(self.least)) - self._bound(design, knob)[:, None]
         return np.moveaxis(change, 1, 2)
 
     def usage(self, designs: Designs) -> Table:

@@ -190,7 +190,7 @@ class RefineCore:
         left = np.clip(1.0 - usage(self.problem, state.metrics), -1.0, 1.0)
         squashed = np.tanh(rewards(self.problem, state.metrics).sum(-1))
         time_left = 1.0 - state.step / self.steps
-        columns = [state.design / self._highest, left, squashed[:, None], time_left[:, None]]
+        columns = [state.design / self.problem.space.highest, left, squashed[:, None], time_left[:, None]]
         return np.concatenate(columns, axis=1).astype(np.float32)
 
     def reward_terms(self, before: RefineState, after: RefineState) -> Mapping[str, NDArray[np.float64]]:
@@ -234,10 +234,6 @@ class RefineCore:
     @cached_property
     def _moves(self) -> Moves:
         return Moves.of(self.problem.space)
-
-    @cached_property
-    def _highest(self) -> NDArray[np.int64]:
-        return np.array([max(len(knob.values) - 1, 1) for knob in self.problem.space.knobs])
 
     def _excess(self, metrics: Array) -> Array:
         return np.asarray(np.maximum(usage(self.problem, metrics) - 1.0 - TOLERANCE, 0.0).sum(-1))

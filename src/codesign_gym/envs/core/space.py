@@ -46,9 +46,19 @@ class DesignSpace:
         return len(self.knobs)
 
     @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of values of each knob."""
+        return tuple(len(knob.values) for knob in self.knobs)
+
+    @cached_property
+    def highest(self) -> NDArray[np.int64]:
+        """What choices are told as a share of: each knob's last one, and 1 where there is but one; shape (knobs,)."""
+        return np.asarray(np.maximum(np.array(self.sizes) - 1, 1))
+
+    @cached_property
     def choices(self) -> int:
         """The largest number of values of any knob."""
-        return max(len(knob.values) for knob in self.knobs)
+        return max(self.sizes)
 
     @cached_property
     def allowed(self) -> NDArray[np.bool_]:

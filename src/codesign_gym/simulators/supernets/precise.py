@@ -91,8 +91,9 @@ class PreciseSupernet:
         """
         both = np.stack([operators, self.trained.dearest])
         widths = np.stack([bits, np.full_like(bits, self.reference_bits)])
-        seen, seen_base = self.correct(both, widths, "search")
-        return figures(*self.correct(both, widths, "test"), seen, seen_base)
+        test, base = self.correct(both, widths, "test")
+        search, search_base = self.correct(both, widths, "search")
+        return figures(test, base, search, search_base)
 
     def _network(self, design: NDArray[np.int64]) -> QuantizedNetwork:
         """The network of one design of shape (layers,), ready to be measured at any bitwidths."""

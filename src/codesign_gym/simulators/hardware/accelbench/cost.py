@@ -185,9 +185,7 @@ class AccelBench:
                 ``access_energy_j``, which hangs on batch, buffers and memory: of ``Costs.detail``, over all layers.
         """
         latency_s = _overlapped_cycles(sums) / self.clock_hz
-        transfer_j = of_hardware(self._transfer_j(1.0)) * (
-            sums["activation_load_cycles"] + sums["weight_load_cycles"]
-        )
+        transfer_j = of_hardware(self._transfer_j(1.0)) * (sums["activation_load_cycles"] + sums["weight_load_cycles"])
         return {
             "latency_s": latency_s,
             "dynamic_energy_j": sums["array_energy_j"] + sums["access_energy_j"] + transfer_j,

@@ -6,7 +6,8 @@ given out in banks: a chunk's tiles, those of its largest layer, fit its banks.
 
 :func:`auto_map` prices time: every layer takes the candidate with the least energy + price * latency. A sweep of prices
 gives the lower convex hull of each chunk's (energy, busy time) at every number of banks, and the chunks' hulls are put
-together under a common period. What this leaves out are points above the hulls; :func:`exhaustive_map` has them.
+together under a common period. What this leaves out are points above the hulls;
+:func:`~codesign_gym.simulators.hardware.chunked.exact.least_edp` has them.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from codesign_gym.errors import UnknownName
 from codesign_gym.training.studies.codebench.graphs import Accuracy, Family, measured, train
 from codesign_gym.training.studies.codebench.problem import IMAGES, CodesignProblem
 from codesign_gym.training.studies.codebench.searches import Found, Search, accelerator_first, network_first, run
-from codesign_gym.training.studies.part import middle
 from codesign_gym.training.studies.jobs import run_all
+from codesign_gym.training.studies.part import middle
 from codesign_gym.training.studies.study import Claim, Report, Table
 
 SEEDS = {"small": (0, 1, 2), "full": (0, 1, 2, 3, 4)}
@@ -79,13 +79,16 @@ def _agents(scale: str, chosen: str | None) -> tuple[str, ...]:
 
 def _searches(scale: str, names: Sequence[str], family: Family, accuracy: Accuracy) -> list[Search]:
     problem, count = CodesignProblem(family, accuracy), EVALUATIONS[scale]
+    sides: list[tuple[str, int | None, tuple[tuple[str, int], ...]]]
+    sides = [(NETWORK_FIRST, IMAGES, network_first(problem))]
+    if scale == "full":
+        sides += [(ACCELERATOR_FIRST, IMAGES, accelerator_first(problem)), (ONE_BATCH, None, ())]
     jobs = []
     for seed in SEEDS[scale]:
         jobs += [Search(name, seed, count, family, accuracy, label=JOINT) for name in names]
-        for label, fixed in ((NETWORK_FIRST, network_first(problem)), (ACCELERATOR_FIRST, accelerator_first(problem))):
-            jobs.append(Search("boshcode", seed, count, family, accuracy, fixed=fixed, label=label))
-        if scale == "full":
-            jobs.append(Search("boshcode", seed, count, family, accuracy, images=None, label=ONE_BATCH))
+        jobs += [
+            Search("boshcode", seed, count, family, accuracy, images, fixed, side) for side, images, fixed in sides
+        ]
     return jobs
 
 

@@ -21,7 +21,7 @@ STEPS = {"small": 5, "full": 20}  # gradient steps in each of 90 epochs
 #: Quality that nets are tuned to, a share of the space's; and the bounds of the exponent by which they are.
 QUALITY = 0.7
 BETAS = (2.5, 12.0)
-TUNINGS = 7
+TUNINGS = {"small": 4, "full": 7}
 
 REACHED, FASTER = 0.98, 1.1
 PAPER = "iPhone-tuned net 1.4x faster on the iPhone than the one for the Samsung S8"
@@ -33,7 +33,7 @@ class Tuning:
 
     setting: Setting
     seed: int
-    steps: int
+    scale: str
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def tune(tuning: Tuning) -> list[Net]:
     """Every net on the way; the exponent has to be found by searching again and again, as FBNet does by hand."""
     low, high = np.log(BETAS)
     nets = []
-    for _ in range(TUNINGS):
+    for _ in range(TUNINGS[tuning.scale]):
         middle = (low + high) / 2
         net = _search(tuning, float(np.exp(middle)))
         nets.append(net)
@@ -72,7 +72,7 @@ def _search(tuning: Tuning, beta: float) -> Net:
     agent = interface.build(interface.read("gumbel"))
     assert isinstance(agent, Gumbel)
     made = problem(tuning.setting, tuning.seed)
-    schedule = Schedule(agent.epochs, tuning.steps, agent.epochs)
+    schedule = Schedule(agent.epochs, STEPS[tuning.scale], agent.epochs)
     *_, last = epochs(replace(agent, beta=beta), subject(made), schedule, tuning.seed)
     latency_s, quality = measure(made, last.design)
     share = quality / best_quality(made, latency_s)
@@ -88,7 +88,7 @@ def run(settings: Sequence[Setting], where: str, scale: str, console: Console) -
         scale: ``small`` or ``full``.
         console: where progress is shown.
     """
-    tunings = [Tuning(setting, seed, STEPS[scale]) for setting in settings for seed in SEEDS]
+    tunings = [Tuning(setting, seed, scale) for setting in settings for seed in SEEDS]
     nets = run_all(tune, tunings, f"DNAS {where}", console)
     tuned = [min(found, key=lambda net: abs(net.quality - QUALITY)) for found in nets]
     chosen = dict(zip(((t.setting.device, t.seed) for t in tunings), tuned, strict=True))

@@ -27,7 +27,7 @@ from codesign_gym.training.studies.lightnas.searches import (
 from codesign_gym.training.studies.study import Claim, Report, Table
 
 #: By what the search knows of latencies; fitting predictors and asking them takes most of the time.
-SEEDS = {
+SEEDS: dict[str, dict[str, tuple[int, ...]]] = {
     "small": {TABLE: (0, 1, 2), PERCEPTRON: (0,)},
     "full": {TABLE: (0, 1, 2, 3, 4), PERCEPTRON: (0, 1, 2, 3, 4)},
 }

@@ -15,9 +15,9 @@ from codesign_gym.simulators.hardware.chunked.allocation import (
 )
 from codesign_gym.simulators.hardware.sweep import in_blocks
 from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS
-from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.nasa.mapping import LARGE, SEEDS
 from codesign_gym.training.studies.nasa.nets import Hybrid, accelerator
+from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 #: Eyeriss' PEs, whose area as convolution PEs is the budget.

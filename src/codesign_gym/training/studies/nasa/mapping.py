@@ -13,9 +13,9 @@ from codesign_gym.simulators.hardware.chunked import OPERATORS
 from codesign_gym.simulators.hardware.chunked.exact import least_edp
 from codesign_gym.simulators.hardware.chunked.mapper import auto_map
 from codesign_gym.simulators.hardware.chunked.mappings import DATAFLOWS, MappingTable
-from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.nasa.nets import Hybrid, accelerator
+from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 LARGE, SMALL = "nasa-add-all", "digits-hybrid"

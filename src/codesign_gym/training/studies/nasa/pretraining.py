@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from codesign_gym.simulators import operators
-from codesign_gym.training.studies.part import FULL_ONLY, Part, middle
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.nasa.mapping import SMALL
+from codesign_gym.training.studies.part import FULL_ONLY, Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 TEXT = "(d) without progressive pretraining, hybrids are worse in 4 of 5 seeds"

@@ -13,11 +13,11 @@ from codesign_gym.simulators import operators
 from codesign_gym.simulators.hardware import device
 from codesign_gym.simulators.hardware.chunked.mapped import MappedChunks
 from codesign_gym.simulators.operators.space import OperatorSpace
-from codesign_gym.training.studies.part import FULL_ONLY, Part, middle
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.nasa import pretraining
 from codesign_gym.training.studies.nasa.mapping import SMALL
 from codesign_gym.training.studies.nasa.nets import DEVICE, Hybrid, accelerator
+from codesign_gym.training.studies.part import FULL_ONLY, Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 TEXT = "(c) searched hybrid: 1.3x less energy than convolutions alone, at most a point lost"

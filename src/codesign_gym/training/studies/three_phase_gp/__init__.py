@@ -9,8 +9,8 @@ from rich.console import Console
 
 from codesign_gym.agents import interface
 from codesign_gym.errors import UnknownName
-from codesign_gym.training.studies.part import middle
 from codesign_gym.training.studies.jobs import run_all
+from codesign_gym.training.studies.part import middle
 from codesign_gym.training.studies.study import Claim, Report, Table
 from codesign_gym.training.studies.three_phase_gp.problem import ACCURACY, LATENCY_S, POWER_W
 from codesign_gym.training.studies.three_phase_gp.searches import (

@@ -98,7 +98,7 @@ class EngineCodesign(Computed):
     def outlook(self) -> Completion:
         """Usages rise with every knob: a half-built design uses least with the lowest choices."""
         least = np.zeros((len(self.constraints), len(self.space)), dtype=np.int64)
-        return Completion(self._used, least, self.space.choices)
+        return Completion(self._used, least, self.space.sizes)
 
     def evaluate(self, designs: Designs) -> Values:
         """Metrics (batch, metrics) of designs (batch, knobs)."""

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torch
+from typer.testing import CliRunner
+
+from codesign_gym.simulators.predictors.predictor import one_hot
+from codesign_gym.training.cli import app
+from codesign_gym.training.studies.eh_dnas.problem import BEST, KNOBS, CellProblem, losses
+
+
+def test_a_guide_is_what_it_costs_on_decided_designs() -> None:
+    table = losses(0)
+    problem = CellProblem(table, 0.5, lambda probabilities: probabilities.sum((1, 2)))
+    designs = problem.space.sample(np.random.default_rng(0), 5)
+    guided = problem.relaxed.loss(one_hot(designs, 8)).numpy()
+    assert np.allclose(guided, BEST - problem.evaluate(designs)[:, 0] + 0.5 * KNOBS, atol=1e-4)
+    blind = CellProblem(table, 0.0)
+    assert [objective.metric for objective in blind.objectives] == ["accuracy"]
+    assert torch.is_tensor(blind.relaxed.loss(one_hot(designs, 8)))
+
+
+def test_tables_differ_by_seed_and_rank_operators_as_assumed() -> None:
+    assert (losses(0) == losses(0)).all()
+    assert (losses(0) != losses(1)).any()
+    mean = np.mean([losses(seed).mean(0) for seed in range(20)], axis=0)
+    assert mean.argmin() == 7
+    assert mean.argmax() == 0
+
+
+def test_eh_dnas_at_scale_small_holds(cache, tmp_path) -> None:
+    out = tmp_path / "claims.json"
+    ran = CliRunner().invoke(app, ["study", "eh-dnas", "--scale", "small", "--json", str(out)])
+    report = json.loads(out.read_text())
+    assert ran.exit_code == 0, ran.output
+    assert [claim["passed"] for claim in report["claims"]] == [True] * 3
+    searches = {row[0]: float(row[3]) for row in report["tables"][1]["rows"]}
+    assert max(searches, key=searches.__getitem__) == "predictor-guided search"
