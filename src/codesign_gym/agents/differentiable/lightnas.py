@@ -24,8 +24,8 @@ class LightNas:
 
     A path is a hard Gumbel sample. The multiplier follows the excess of the likeliest design, after every step; there
     is one for each constraint, whose limit is T. Step sizes are ours, for some thousand steps instead of the paper's
-    90 epochs of images. Three parts differ from the released code, each because the search misses its target without
-    (LightNAS' space on raspberry-pi-4 and systolic-edge, targets at .19 to .53 of the range, 16 steps an epoch):
+    90 epochs of images. Three parts differ from the released code, each because trials missed their targets without
+    (six targets in LightNAS' space on raspberry-pi-4; for the last, made-up tables of its size):
 
     * multipliers are kept from falling below 0, as constraints are limits. The code also sets one to 0 whenever the
       design is within the limit, after which it has to be learned anew: misses of up to 43 %;

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from codesign_gym.training.studies.eh_dnas import searches
 from codesign_gym.training.studies.eh_dnas.searches import AWARE, BLIND, LOOKUP, Found, Search
-from codesign_gym.training.studies.part import middle
 from codesign_gym.training.studies.jobs import run_all
+from codesign_gym.training.studies.part import middle
 from codesign_gym.training.studies.study import Claim, Report, Table
 
 SEEDS = (0, 1, 2)

@@ -14,8 +14,8 @@ from codesign_gym.agents.differentiable.gumbel import Gumbel
 from codesign_gym.agents.differentiable.mixture import subject
 from codesign_gym.agents.differentiable.search import Schedule, epochs
 from codesign_gym.envs.layer_ops.factory import Options, layer_ops_problem
-from codesign_gym.training.studies.part import FULL_ONLY, Part
 from codesign_gym.training.studies.jobs import run_all
+from codesign_gym.training.studies.part import FULL_ONLY, Part
 from codesign_gym.training.studies.study import Claim, Table
 
 SPACE, DEVICE = "digits-supernet", "pixel-3-cpu"
@@ -118,8 +118,9 @@ def _searched(case: Case) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray
 def _peers(
     designs: NDArray[np.int64], latency: NDArray[np.float64], design: NDArray[np.int64], generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Other designs of nearly the same latency, at most as many as are compared with, shape (peers, layers)."""
+    """Other designs of nearly the same latency (else the nearest), as many as are compared with, (peers, layers)."""
     own = (designs == design).all(-1)
-    near = np.flatnonzero((np.abs(latency / latency[own] - 1) <= EQUAL) & ~own)
+    off = np.where(own, np.inf, np.abs(latency / latency[own] - 1))
+    near = np.argsort(off, kind="stable")[: max(RANDOM, int((off <= EQUAL).sum()))]
     peers: NDArray[np.int64] = designs[generator.permutation(near)[:RANDOM]]
     return peers
