@@ -230,7 +230,9 @@ class _EveryRollout(BaseCallback):
         if self._saved_at >= 0 and self.num_timesteps - self._saved_at < episode:
             return  # off-policy rollouts are a few steps long
         if self._saved_at >= 0 and self.agent.greedy and self._has_learned() and isinstance(core, DesignCore):
-            walk(cast(Core[Any], core), _Greedy(self.model), [np.random.default_rng(0)])  # evaluates the design it ends with
+            walk(
+                cast(Core[Any], core), _Greedy(self.model), [np.random.default_rng(0)]
+            )  # evaluates the design it ends with
         self.save()
 
     def save(self, spent: bool = False) -> None:

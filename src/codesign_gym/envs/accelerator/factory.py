@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,12 +12,9 @@ from codesign_gym.envs.accelerator.costing import COSTINGS
 from codesign_gym.envs.accelerator.problem import AcceleratorProblem
 from codesign_gym.envs.accelerator.sums import network_sums, summed
 from codesign_gym.envs.accelerator.template import Template, load
-from codesign_gym.envs.core.actions import view
-from codesign_gym.envs.core.construct import ConstructCore, TerminalReward
-from codesign_gym.envs.core.enforcement import enforcement
-from codesign_gym.envs.core.observers import DecisionObserver
+from codesign_gym.envs.core.designing import DesignCore, Mode, design_core
+from codesign_gym.envs.core.enforcement import Unrepaired
 from codesign_gym.envs.core.problem import Constraint, Objective
-from codesign_gym.envs.core.refine import RefineCore
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.records import Record
 from codesign_gym.simulators import networks
@@ -45,13 +41,13 @@ class Options(Record):
     device: str | None = None
     bits: int | None = Field(default=None, ge=1)
     budget: dict[str, float | None] = Field(default_factory=dict)
-    mode: Literal["construct", "refine"] = "construct"
+    mode: Mode = "construct"
     steps: int = Field(default=20, ge=1, le=10_000)
-    enforcement: Literal["mask", "price", "none", "mask+price", "price+mask"] = "mask+price"
+    enforcement: Unrepaired = "mask+price"
     action: str = "discrete"
 
 
-def build(options: Options, drawn: bool = False) -> ConstructCore | RefineCore:
+def build(options: Options, drawn: bool = False) -> DesignCore:
     """The core of an environment; whether it will be drawn makes no difference.
 
     Raises:
@@ -59,16 +55,7 @@ def build(options: Options, drawn: bool = False) -> ConstructCore | RefineCore:
         BadConfig: for an option out of bounds.
         Infeasible: for limits that no design keeps, with the tightest.
     """
-    problem, means = accelerator_problem(options), enforcement(options.enforcement)
-    if options.mode == "refine":
-        return RefineCore.of(problem, means, options.steps, options.action)
-    return ConstructCore(
-        problem=problem,
-        observer=DecisionObserver(problem),
-        reward=TerminalReward(),
-        enforcement=means,
-        actions=view(options.action, (problem.space.choices,)),
-    )
+    return design_core(accelerator_problem(options), options.mode, options.steps, options.enforcement, options.action)
 
 
 def accelerator_problem(options: Options) -> AcceleratorProblem:

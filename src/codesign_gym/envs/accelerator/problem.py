@@ -11,16 +11,13 @@ from codesign_gym.envs.accelerator.costing import COSTINGS, Columns
 from codesign_gym.envs.accelerator.sums import Network
 from codesign_gym.envs.accelerator.template import Template
 from codesign_gym.envs.core.outlook import Completion, Free, Outlook
-from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
+from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values, column
+from codesign_gym.envs.core.reach import check_reachable
 from codesign_gym.envs.core.space import Designs, DesignSpace
-from codesign_gym.errors import Infeasible
 from codesign_gym.simulators.hardware.sweep import in_blocks
 
 #: Numbers that are worked on for one design at a time, beside those of its layers.
 COLUMNS = 4
-
-#: Designs that are improved together, and passes over the knobs, where the least of a metric is looked for.
-STARTS, PASSES = 64, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +43,11 @@ class AcceleratorProblem(Computed):
     constraints: tuple[Constraint, ...]
 
     def __post_init__(self) -> None:
-        if not self.template.file.one_by_one:
-            self._check_reachable()
+        if self.template.file.one_by_one:
+            return
+        known = self.hardware(np.zeros((1, len(self.space)), dtype=np.int64))
+        bounds = [bound for bound in self.constraints if bound.metric not in known]
+        check_reachable(self.space, bounds, lambda name, designs: self.evaluate(designs)[:, column(self, name)])
 
     @cached_property
     def space(self) -> DesignSpace:
@@ -78,8 +78,8 @@ class AcceleratorProblem(Computed):
         costing, model = COSTINGS[self.template.file.costing], self.template.model(designs)
         images, found = self.template.images(designs)[:, 0], costing.hardware(model)
         for weight, network in self.networks:
-            for name, column in costing.network(model, network(designs)).items():
-                found[name] = found.get(name, 0.0) + weight * column / images
+            for name, cost in costing.network(model, network(designs)).items():
+                found[name] = found.get(name, 0.0) + weight * cost / images
         return np.stack([np.broadcast_to(found[metric.name], (len(designs),)) for metric in self.metrics], axis=-1)
 
     def _known_usage(self, designs: Designs) -> Values:
@@ -97,29 +97,3 @@ class AcceleratorProblem(Computed):
             designs[:, index] = np.arange(len(knob.values))
             least[:, index] = self._known_usage(designs).argmin(0)
         return least
-
-    def _check_reachable(self) -> None:
-        """Look for a design within each bound on a network's metric, by turns over the knobs from many designs."""
-        known = self.hardware(np.zeros((1, len(self.space)), dtype=np.int64))
-        tightest, most = None, 1 + 1e-9
-        for bound in self.constraints:
-            if bound.metric not in known:
-                used = self._least_found(bound)
-                tightest, most = (bound, used) if used > most else (tightest, most)
-        if tightest is not None:
-            raise Infeasible(
-                f"no design keeps {tightest.metric} within {tightest.limit:.6g}; the least of any that was found is "
-                f"{most * tightest.limit:.6g}, {most:.4g} times the limit"
-            )
-
-    def _least_found(self, bound: Constraint) -> float:
-        """The least usage of a bound that turns over the knobs find."""
-        column = [metric.name for metric in self.metrics].index(bound.metric)
-        designs = self.space.sample(np.random.default_rng(0), STARTS)
-        for _ in range(PASSES):
-            for index, knob in enumerate(self.space.knobs):
-                tried = np.repeat(designs[:, None], len(knob.values), axis=1)  # (starts, choices, knobs)
-                tried[:, :, index] = np.arange(len(knob.values))
-                metrics = self.evaluate(tried.reshape(-1, len(self.space)))[:, column]
-                designs[:, index] = metrics.reshape(STARTS, -1).argmin(-1)
-        return float(bound.usage(self.evaluate(designs)[:, column]).min())

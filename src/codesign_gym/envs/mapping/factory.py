@@ -8,11 +8,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from codesign_gym.envs.core.actions import view
-from codesign_gym.envs.core.construct import ConstructCore, TerminalReward
-from codesign_gym.envs.core.enforcement import enforcement
-from codesign_gym.envs.core.observers import DecisionObserver
-from codesign_gym.envs.core.refine import RefineCore
+from codesign_gym.envs.core.designing import DesignCore, Mode, design_core
+from codesign_gym.envs.core.enforcement import Unrepaired
 from codesign_gym.envs.mapping.mapper import mappers
 from codesign_gym.envs.mapping.problem import MappingProblem
 from codesign_gym.errors import BadConfig, UnknownName
@@ -44,29 +41,20 @@ class Options(Record):
     bits: int | None = Field(default=None, ge=1)
     objective: str = "latency"
     tiles: Literal["divisors", "passes"] = "divisors"
-    mode: Literal["construct", "refine"] = "construct"
+    mode: Mode = "construct"
     steps: int = Field(default=20, ge=1, le=10_000)
-    enforcement: Literal["mask", "price", "none", "mask+price", "price+mask"] = "mask"
+    enforcement: Unrepaired = "mask"
     action: str = "discrete"
 
 
-def build(options: Options, drawn: bool = False) -> ConstructCore | RefineCore:
+def build(options: Options, drawn: bool = False) -> DesignCore:
     """The core of an environment; whether it will be drawn makes no difference.
 
     Raises:
         UnknownName: for an id or name that does not exist, with the nearest.
         BadConfig: for an option out of bounds.
     """
-    problem, means = mapping_problem(options), enforcement(options.enforcement)
-    if options.mode == "refine":
-        return RefineCore.of(problem, means, options.steps, options.action)
-    return ConstructCore(
-        problem=problem,
-        observer=DecisionObserver(problem),
-        reward=TerminalReward(),
-        enforcement=means,
-        actions=view(options.action, (problem.space.choices,)),
-    )
+    return design_core(mapping_problem(options), options.mode, options.steps, options.enforcement, options.action)
 
 
 def mapping_problem(options: Options) -> MappingProblem:

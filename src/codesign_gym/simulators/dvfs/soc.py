@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.simulators.dvfs.clocks import ClockTable
-from codesign_gym.simulators.dvfs.thermal import Thermal, stacked
+from codesign_gym.simulators.dvfs.thermal import Propagator, Thermal, stacked, unstacked
 from codesign_gym.simulators.dvfs.work import Work
 
 Floats = NDArray[np.float64]
@@ -257,12 +257,43 @@ class Soc:
             seconds: (...), 0 or more.
             state: (...) position in ``idle_states``.
         """
-        constant, slope = self._power(index, activity, state)
-        heats = self._tables.heats
-        end, area = self.thermal.step(
-            temperature_c, _product(constant, heats), _product(slope, heats), ambient_c, seconds
+        return self.advanced(self.regime(index, seconds, state), temperature_c, activity, ambient_c)
+
+    def regime(self, index: ArrayLike, seconds: ArrayLike, state: ArrayLike = 0) -> Floats:
+        """All that :meth:`advanced` needs to know of clocks and a step's length, shape (rows, ...); to be looked up.
+
+        Rows are, domain by domain, power at activity 0 and at 0 degrees Celsius, what activity 1 adds to it, and its
+        growth per kelvin; then the step's length and the thermal network's :class:`Propagator`.
+
+        Args:
+            index: (..., domains).
+            seconds: (...), 0 or more.
+            state: (...) position in ``idle_states``.
+        """
+        tables, places = self._tables, self._places(index)
+        gated = places + np.asarray(state)[..., None] * len(tables.busy_w)
+        slope = tables.slope_w_per_k.take(gated)
+        heats = _product(self._with_rest(slope, 0.0), tables.heats)
+        by_domain = [unstacked(table) for table in (tables.idle_w.take(gated), tables.busy_w.take(places), slope)]
+        time = np.asarray(seconds, dtype=np.float64)
+        return np.stack(
+            np.broadcast_arrays(
+                *(row for rows in by_domain for row in rows), time, *self.thermal.propagator(heats, time)
+            )
         )
-        return Advanced(end, constant * np.asarray(seconds, dtype=np.float64)[..., None] + slope * area[..., None])
+
+    def advanced(self, regime: Floats, temperature_c: Floats, activity: ArrayLike, ambient_c: ArrayLike) -> Advanced:
+        """What :meth:`advance` returns, from a :meth:`regime`; other arguments as there."""
+        count = len(self.domains)
+        idle_w, busy_w, slope = regime[: 3 * count].reshape(3, count, *regime.shape[1:])
+        seconds, *network = regime[3 * count :]
+        shares = unstacked(np.asarray(activity, dtype=np.float64))
+        power_w = [idle + busy * share for idle, busy, share in zip(idle_w, busy_w, shares, strict=True)]
+        power_w.append(self.rest_share * sum(power_w) + self.rest_w)
+        slopes = [*slope, self.rest_share * sum(slope)]
+        heat_w = _product(stacked(power_w), self._tables.heats)
+        end, area = self.thermal.propagated(Propagator(*network), temperature_c, heat_w, ambient_c)
+        return Advanced(end, stacked([power * seconds + s * area for power, s in zip(power_w, slopes, strict=True)]))
 
     def throttled(self, was: ArrayLike, temperature_c: Floats) -> NDArray[np.bool_]:
         """Whether the device throttles, shape (...), given whether it did and its temperatures (..., 2)."""

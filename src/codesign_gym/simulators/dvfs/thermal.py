@@ -39,7 +39,35 @@ def columnwise(rows: int, columns: int, dtype: DTypeLike = np.float64) -> NDArra
 
 def stacked(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Columns of shape (...) side by side, shape (..., columns), each in one piece."""
-    return np.moveaxis(np.stack(np.broadcast_arrays(*columns)), 0, -1)
+    rows = np.empty((len(columns), *np.broadcast(*columns).shape), np.result_type(*columns))
+    for number, column in enumerate(columns):
+        rows[number] = column
+    return rows.transpose(*range(1, rows.ndim), 0)
+
+
+def unstacked(columns: NDArray[Any]) -> NDArray[Any]:
+    """The columns of (..., columns) as rows, shape (columns, ...)."""
+    return columns.transpose(columns.ndim - 1, *range(columns.ndim - 1))
+
+
+class Propagator(NamedTuple):
+    """What a step of a given length does to a network whose leakage is given, all of shape (...).
+
+    With x the temperatures and g the heating rates (K/s) of junction and case, and A the network's matrix:
+
+        x(t) - x(0) = G x + H g,    integral of x = H x + S g    with G = exp(A t) - 1, H = G / A, S = (H - t) / A
+    """
+
+    g_jj: Floats
+    g_jc: Floats
+    g_cj: Floats
+    g_cc: Floats
+    h_jj: Floats  # s
+    h_jc: Floats
+    h_cj: Floats
+    h_cc: Floats
+    s_jj: Floats  # s^2
+    s_jc: Floats
 
 
 @dataclass(frozen=True)
@@ -102,8 +130,12 @@ class Thermal:
             ambient_c: (...).
             seconds: (...), 0 or more.
         """
+        return self.propagated(self.propagator(slope_w_per_k, seconds), temperature_c, power_w, ambient_c)
+
+    def propagator(self, slope_w_per_k: Floats, seconds: ArrayLike) -> Propagator:
+        """What a step does, whatever the temperatures and the power; arguments as in :meth:`step`."""
         inner, outer = 1 / self.junction_case_k_per_w, 1 / self.case_ambient_k_per_w
-        # dT/dt = A T + b with A = ((a, b), (c, d)), whose off-diagonal is positive: two real, negative rates.
+        # dT/dt = A T + g with A = ((a, b), (c, d)), whose off-diagonal is positive: two real, negative rates.
         a = (slope_w_per_k[..., 0] - inner) / self.junction_j_per_k
         b = inner / self.junction_j_per_k
         c = (slope_w_per_k[..., 1] + inner) / self.case_j_per_k
@@ -111,19 +143,26 @@ class Thermal:
         split = np.sqrt((a - d) ** 2 + 4 * b * c)
         slow, fast = (a + d + split) / 2, (a + d - split) / 2
         determinant = a * d - b * c
-        gain_junction = power_w[..., 0] / self.junction_j_per_k
-        gain_case = (power_w[..., 1] + outer * np.asarray(ambient_c)) / self.case_j_per_k
-        rest_junction = (b * gain_case - d * gain_junction) / determinant  # where the temperatures settle
-        rest_case = (c * gain_junction - a * gain_case) / determinant
-        x, y = temperature_c[..., 0] - rest_junction, temperature_c[..., 1] - rest_case
         # exp(A t) - 1 = grown_slow (A - fast) - grown_fast (A - slow), each over ``split``: exact for short steps, too.
         time = np.asarray(seconds, dtype=np.float64)
         grown_slow, grown_fast = np.expm1(slow * time) / split, np.expm1(fast * time) / split
         of_matrix, of_identity = grown_slow - grown_fast, grown_fast * slow - grown_slow * fast
-        moved_junction = of_matrix * (a * x + b * y) + of_identity * x
-        moved_case = of_matrix * (c * x + d * y) + of_identity * y
-        coldest = np.minimum(np.minimum(temperature_c[..., 0], temperature_c[..., 1]), ambient_c)
-        area = rest_junction * time + (d * moved_junction - b * moved_case) / determinant
-        after = [temperature_c[..., node] + moved for node, moved in enumerate((moved_junction, moved_case))]
+        g_jj, g_jc, g_cj, g_cc = of_matrix * a + of_identity, of_matrix * b, of_matrix * c, of_matrix * d + of_identity
+        h_jj, h_jc = (d * g_jj - b * g_cj) / determinant, (d * g_jc - b * g_cc) / determinant
+        h_cj, h_cc = (a * g_cj - c * g_jj) / determinant, (a * g_cc - c * g_jc) / determinant
+        s_jj, s_jc = (d * (h_jj - time) - b * h_cj) / determinant, (d * h_jc - b * (h_cc - time)) / determinant
+        return Propagator(g_jj, g_jc, g_cj, g_cc, h_jj, h_jc, h_cj, h_cc, s_jj, s_jc)
+
+    def propagated(self, by: Propagator, temperature_c: Floats, power_w: Floats, ambient_c: ArrayLike) -> Heated:
+        """The end of the step that a propagator stands for; arguments as in :meth:`step`."""
+        junction_c, case_c = temperature_c[..., 0], temperature_c[..., 1]
+        heating_junction = power_w[..., 0] * (1 / self.junction_j_per_k)
+        carried_w = np.multiply(ambient_c, 1 / self.case_ambient_k_per_w)  # by air alone, at 0 degrees Celsius
+        heating_case = (power_w[..., 1] + carried_w) * (1 / self.case_j_per_k)
+        coldest = np.minimum(np.minimum(junction_c, case_c), ambient_c)
+        from_junction, from_case = by.h_jj * heating_junction, by.h_cc * heating_case
+        after_junction = junction_c + (by.g_jj * junction_c + by.g_jc * case_c + from_junction + by.h_jc * heating_case)
+        after_case = case_c + (by.g_cj * junction_c + by.g_cc * case_c + by.h_cj * heating_junction + from_case)
+        area = by.h_jj * junction_c + by.h_jc * case_c + by.s_jj * heating_junction + by.s_jc * heating_case
         # The coldest is a bound that rounding must not break.
-        return Heated(stacked([np.maximum(node, coldest) for node in after]), area)
+        return Heated(stacked([np.maximum(after_junction, coldest), np.maximum(after_case, coldest)]), area)

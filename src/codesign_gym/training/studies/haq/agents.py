@@ -8,10 +8,10 @@ from rich.console import Console
 
 from codesign_gym.agents import interface
 from codesign_gym.errors import UnknownName
-from codesign_gym.training.studies.part import FULL_ONLY, Part, middle
 from codesign_gym.training.studies.haq.twin import EPISODES, PROBLEM
 from codesign_gym.training.studies.jobs import Job, Outcome, run_all
 from codesign_gym.training.studies.jobs import run as run_job
+from codesign_gym.training.studies.part import FULL_ONLY, Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 BASELINES = ("random", "evolutionary", "greedy", "milp", "uniform")

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from codesign_gym.training.studies.part import FULL_ONLY, Part, absent, middle
 from codesign_gym.training.studies.jobs import Job, Outcome, run_all
 from codesign_gym.training.studies.jobs import run as run_job
+from codesign_gym.training.studies.part import FULL_ONLY, Part, absent, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 DEVICES = ("bitfusion", "bismo-edge")

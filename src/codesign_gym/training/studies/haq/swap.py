@@ -9,9 +9,9 @@ from rich.console import Console
 
 from codesign_gym.envs.mixed_precision.factory import Options, mixed_precision_problem
 from codesign_gym.envs.mixed_precision.problem import MixedPrecisionProblem
-from codesign_gym.training.studies.part import FULL_ONLY, Part, absent
 from codesign_gym.training.studies.jobs import Job, Outcome, run_all
 from codesign_gym.training.studies.jobs import run as run_job
+from codesign_gym.training.studies.part import FULL_ONLY, Part, absent
 from codesign_gym.training.studies.study import Claim, Table
 
 DEVICES = ("bitfusion", "bismo-edge", "haq-cloud")

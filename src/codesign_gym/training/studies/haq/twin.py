@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.console import Console
 
-from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.jobs import Job, Outcome, run_all
 from codesign_gym.training.studies.jobs import run as run_job
+from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 PROBLEM: dict[str, Any] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 
 from codesign_gym.simulators.replacement.space import patched
-from codesign_gym.training.studies.part import FULL_ONLY, absent
 from codesign_gym.training.studies.lana import agents, designs, exact, proxy
 from codesign_gym.training.studies.lana.case import NETWORKS, SEEDS
+from codesign_gym.training.studies.part import FULL_ONLY, absent
 from codesign_gym.training.studies.study import Claim, Report
 
 NOTES = (

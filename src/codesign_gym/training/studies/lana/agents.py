@@ -10,10 +10,10 @@ from rich.console import Console
 from codesign_gym.agents import interface
 from codesign_gym.agents.baselines.integer_program import solve
 from codesign_gym.errors import UnknownName
-from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.lana.case import Case, cases
 from codesign_gym.training.studies.lana.problem import replaced, search, tables
+from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 LEARNER = "ppo"

@@ -16,10 +16,10 @@ from codesign_gym.errors import Infeasible
 from codesign_gym.simulators.replacement.patched import Patched
 from codesign_gym.simulators.replacement.quality import MeasuredQuality
 from codesign_gym.simulators.replacement.tuning import Tuning
-from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.lana.case import SHARES, Case, cases
 from codesign_gym.training.studies.lana.problem import replaced, tables
+from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 SOLUTIONS = 20

@@ -11,10 +11,10 @@ from rich.console import Console
 from codesign_gym.agents.baselines import dynamic_programming
 from codesign_gym.agents.baselines.integer_program import solve
 from codesign_gym.envs.core.separable import Separable
-from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.lana.case import DEVICES, NETWORKS, SEEDS
 from codesign_gym.training.studies.lana.problem import replaced
+from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 SMALL = (6, 5)

@@ -9,9 +9,9 @@ from rich.console import Console
 from scipy.stats import spearmanr
 
 from codesign_gym.simulators.replacement.space import patched
-from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.lana.case import SEEDS
+from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
 DESIGNS = 100
