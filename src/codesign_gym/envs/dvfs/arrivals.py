@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from codesign_gym.errors import BadConfig
 
 Floats = NDArray[np.float64]
+Uniform = NDArray[np.floating[Any]]
 
 #: Standard deviations of a Poisson count above its mean that a block has room for: exceeded once in 1e9 episodes.
 MARGIN = 6.0
@@ -34,11 +35,11 @@ class Arrivals(Protocol):
         """How many uniform numbers an episode needs."""
         ...
 
-    def times(self, uniform: Floats) -> Floats:
+    def times(self, uniform: Uniform) -> Floats:
         """Seconds since the episode's start, shape (batch, requests), ascending; those beyond its end never come.
 
         Args:
-            uniform: in [0, 1), shape (batch, numbers).
+            uniform: in [0, 1), of single precision or double, shape (batch, numbers).
         """
         ...
 
@@ -67,9 +68,10 @@ class Periodic:
         """A phase, and a lateness per request."""
         return 1 + self.requests
 
-    def times(self, uniform: Floats) -> Floats:
+    def times(self, uniform: Uniform) -> Floats:
         """See :class:`Arrivals`."""
-        return (np.arange(self.requests) + uniform[:, :1] + self.jitter * uniform[:, 1:]) / self.rate_hz
+        late = np.asarray(uniform[:, :1] + self.jitter * uniform[:, 1:])
+        return (np.arange(self.requests) + late) / self.rate_hz
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,9 @@ class Poisson:
         """A gap per request."""
         return self.requests
 
-    def times(self, uniform: Floats) -> Floats:
+    def times(self, uniform: Uniform) -> Floats:
         """See :class:`Arrivals`."""
-        return _exponential(uniform).cumsum(-1) / self.rate_hz
+        return np.asarray(_exponential(uniform).cumsum(-1, dtype=np.float64) / self.rate_hz)
 
 
 @dataclass(frozen=True)
@@ -132,19 +134,23 @@ class Bursty:
         """The state at the start, a dwell time per phase, and a gap per request."""
         return 1 + self._phases + self.requests
 
-    def times(self, uniform: Floats) -> Floats:
+    def times(self, uniform: Uniform) -> Floats:
         """See :class:`Arrivals`: requests of rate one, mapped through the inverse of the summed rate."""
         in_burst = self.burst_s / (self.calm_s + self.burst_s)
         odd = (uniform[:, :1] < in_burst).astype(np.int64)  # whether it starts in a burst
         state = (odd + np.arange(self._phases)) % 2  # (batch, phases)
         dwell_s = _exponential(uniform[:, 1 : 1 + self._phases]) * np.array([self.calm_s, self.burst_s])[state]
         rate = np.array([self.rate_hz, self.burst_rate_hz])[state]
-        start = np.zeros((len(uniform), 1))
-        time_s = np.concatenate([start, dwell_s.cumsum(-1)], -1)
-        expected = np.concatenate([start, (dwell_s * rate).cumsum(-1)], -1)  # requests until then
-        due = _exponential(uniform[:, 1 + self._phases :]).cumsum(-1)
-        beyond = {"right": np.inf}
-        return np.stack([np.interp(*row, **beyond) for row in zip(due, expected, time_s, strict=True)])
+        ends_s = dwell_s.cumsum(-1)
+        expected = (dwell_s * rate).cumsum(-1)  # requests until then
+        due = _exponential(uniform[:, 1 + self._phases :]).cumsum(-1, dtype=np.float64)
+        # In a phase, time = due / rate + what makes its end meet; behind the last one nothing comes.
+        before = np.stack([np.searchsorted(*row) for row in zip(due, expected, strict=True)])
+        within = np.diff(before, prepend=0, append=due.shape[1], axis=-1).ravel()
+        never = np.full((len(due), 1), np.inf)
+        slope = np.repeat(np.concatenate([1 / rate, np.ones_like(never)], -1).ravel(), within)
+        shift = np.repeat(np.concatenate([ends_s - expected / rate, never], -1).ravel(), within)
+        return np.asarray(due * slope.reshape(due.shape) + shift.reshape(due.shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +176,7 @@ class Recorded:
         """Where the stretch begins."""
         return 1
 
-    def times(self, uniform: Floats) -> Floats:
+    def times(self, uniform: Uniform) -> Floats:
         """See :class:`Arrivals`."""
         first, last = self.recorded_s[0], self.recorded_s[-1]
         start_s = first + uniform[:, 0] * max(last - first - self.seconds, 0.0)
@@ -226,6 +232,6 @@ def _room(mean: float) -> int:
     return int(np.ceil(mean + MARGIN * np.sqrt(mean) + MARGIN))
 
 
-def _exponential(uniform: Floats) -> Floats:
-    """Exponential numbers of mean one."""
-    return -np.log1p(-uniform)
+def _exponential(uniform: Uniform) -> Uniform:
+    """Exponential numbers of mean one; the difference is exact, since uniform numbers are multiples of an epsilon."""
+    return -np.log(1 - uniform)

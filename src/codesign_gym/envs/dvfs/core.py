@@ -35,8 +35,8 @@ class DvfsState:
     The first four are all that is random, drawn at the start; the trace is empty unless pictures are wanted.
     """
 
-    arrival_s: Array  # (batch, requests) ascending; never for those beyond the end
-    sample: Array  # (batch, requests) which recorded image each brings
+    arrival_s: Array  # (batch, requests + 1) ascending; the last, and those beyond the end, never come
+    sample: Array  # (batch, requests + 1) which recorded image each brings
     ambient_c: Array  # (batch,)
     scale: Array  # (batch, domains) capacitance, relative to the device file's
     arrived_by: Array  # (batch, horizon + 1) requests that have come by each interval's start
@@ -158,8 +158,13 @@ class DvfsCore:
     def initial(self, generators: Sequence[np.random.Generator], previous: DvfsState | None) -> DvfsState:
         """Nothing waits, everything is at the air's temperature, clocks are the highest, no exit is early."""
         soc, batch, domains = self.tables.soc, len(generators), len(self.tables.soc.steps)
-        blocks = [self._drawn(generators[i : i + BLOCK]) for i in range(0, batch, BLOCK)]
-        arrival_s, sample, arrived_by, uniform = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+        arrival_s = np.empty((batch, self.arrivals.requests + 1))
+        sample = np.empty(arrival_s.shape, dtype=np.int32)
+        arrived_by = np.empty((batch, self.horizon + 1), dtype=np.int64)
+        uniform = np.empty((batch, 1 + domains))
+        for first in range(0, batch, BLOCK):
+            part = slice(first, first + BLOCK)
+            self._draw(generators[part], arrival_s[part], sample[part], arrived_by[part], uniform[part])
         low, high = self.randomised.ambient_c
         ambient_c = low + (high - low) * uniform[:, 0]
         none, whole = np.zeros(batch), np.zeros(batch, dtype=np.int64)
@@ -198,21 +203,26 @@ class DvfsCore:
             trace=np.zeros((batch, self.horizon if self.traced else 0, columns), dtype=np.float32),
         )
 
-    def _drawn(self, generators: Sequence[np.random.Generator]) -> tuple[Array, Array, Array, Array]:
-        """All that is random in episodes: arrivals, samples, arrivals by interval, and a number for all else."""
-        own, numbers, requests = 1 + len(self.tables.soc.steps), self.arrivals.numbers, self.arrivals.requests
-        uniform = np.empty((len(generators), own + numbers + requests))
+    def _draw(
+        self, generators: Sequence[np.random.Generator], arrival_s: Array, sample: Array, arrived_by: Array, own: Array
+    ) -> None:
+        """Write all that is random in episodes: arrivals, samples, arrivals by interval, and a number for all else."""
+        others, numbers, requests = own.shape[1], self.arrivals.numbers, self.arrivals.requests
+        uniform = np.empty((len(generators), others + numbers + requests), dtype=np.float32)
         for row, generator in zip(uniform, generators, strict=True):
-            generator.random(out=row)
-        arrival_s = self.arrivals.times(uniform[:, own : own + numbers])
-        interval = np.ceil(np.minimum(arrival_s / self.interval_s, self.horizon + 1)).astype(np.int64)
-        counts = [np.bincount(row, minlength=self.horizon + 2)[:-1].cumsum() for row in interval]
-        sample = self.tables.workload.samples(uniform[:, own + numbers :]).astype(np.int32)
-        return arrival_s, sample, np.stack(counts), uniform[:, :own].copy()
+            generator.random(out=row, dtype=np.float32)
+        own[:] = uniform[:, :others]
+        arrival_s[:, :-1], arrival_s[:, -1] = self.arrivals.times(uniform[:, others : others + numbers]), np.inf
+        sample[:, :-1], sample[:, -1] = self.tables.workload.samples(uniform[:, others + numbers :]), 0
+        interval = np.minimum(arrival_s / self.interval_s, self.horizon + 1)
+        np.ceil(interval, out=interval)
+        interval += np.arange(len(own))[:, None] * (self.horizon + 2)
+        counts = np.bincount(interval.astype(np.int64).ravel(), minlength=len(own) * (self.horizon + 2))
+        counts.reshape(len(own), -1)[:, :-1].cumsum(-1, out=arrived_by)
 
     def transition(self, state: DvfsState, actions: Array) -> DvfsState:
         """One control interval of every device whose episode goes on."""
-        wanted = np.asfortranarray(self.actions.decode(actions))
+        wanted = np.asfortranarray(self.actions.decode(np.asfortranarray(actions)))  # a choice in one piece
         if len(wanted) != len(state.step):
             raise BadAction(f"{len(wanted)} actions for {len(state.step)} environments")
         going = state.step < self.horizon
@@ -222,57 +232,67 @@ class DvfsCore:
         return put(state, index, self._advance(take(state, index), wanted[index])) if len(index) else state
 
     def _advance(self, state: DvfsState, wanted: NDArray[np.int64]) -> DvfsState:
-        soc = self.tables.soc
+        soc, batch = self.tables.soc, len(wanted)
         index, level = wanted[:, :-1], wanted[:, -1]
         if state.throttled.any():
             index = soc.capped(index, state.throttled)
         changed = index != state.index
         setting = self.tables.number(index)
-        begin_s, until_s = state.step * self.interval_s, (state.step + 1) * self.interval_s
-        arrived = state.arrived_by[np.arange(len(wanted)), state.step + 1]
+        stall_s = sum(column * seconds for column, seconds in zip(changed.T, soc.transition_s, strict=True))
+        step = state.step + 1
+        arrived = state.arrived_by.take(np.arange(0, batch * (self.horizon + 1), self.horizon + 1) + step)
         came = arrived - state.arrived
 
-        stall_s = sum(column * seconds for column, seconds in zip(changed.T, soc.transition_s, strict=True))
-
-        demand = Demand(state.arrival_s, state.sample, arrived, setting, level, until_s)
+        demand = Demand(state.arrival_s, state.sample, arrived, setting, level, step * self.interval_s)
+        free_s = state.step * self.interval_s + stall_s
         standing, tally = self._server.serve(
-            demand, Standing(state.head, state.left, state.running, state.answer, begin_s + stall_s)
+            demand, Standing(state.head, state.left, state.running, state.answer, free_s)
         )
         by_exit = tally.answers[::2] + tally.answers[1::2]  # (exits, batch)
-        overflow = np.maximum(arrived - standing.head - self.capacity, 0)
+        head = np.maximum(standing.head, arrived - self.capacity)
+        dropped = state.dropped + (head - standing.head)
+        in_service = standing.left > 0
 
         activity = self._activity(tally.busy_s, setting)
-        heated = soc.advance(
-            state.temperature_c, index, self._scaled(activity, state.scale), state.ambient_c, self.interval_s
+        heated = soc.advanced(
+            self._regimes.take(setting, axis=1),
+            state.temperature_c,
+            self._scaled(activity, state.scale),
+            state.ambient_c,
+            self.interval_s,
         )
         energy = heated.energy_j
         energy[:, :-1] += changed * soc.transition_j
-        throttled = soc.throttled(state.throttled, heated.temperature_c)
-        after = replace(
-            state,
-            step=state.step + 1,
+        after = DvfsState(
+            arrival_s=state.arrival_s,
+            sample=state.sample,
+            ambient_c=state.ambient_c,
+            scale=state.scale,
+            arrived_by=state.arrived_by,
+            step=step,
             arrived=arrived,
             came=came,
-            head=standing.head + overflow,
+            head=head,
             left=standing.left,
             running=standing.running,
             answer=standing.answer,
             index=index,
             level=level,
             temperature_c=heated.temperature_c,
-            throttled=throttled,
+            throttled=soc.throttled(state.throttled, heated.temperature_c),
             peak_c=np.maximum(state.peak_c, heated.temperature_c[:, 0]),
             energy_j=state.energy_j + energy,
-            power_w=energy / self.interval_s,
+            power_w=energy * (1 / self.interval_s),
             utilisation=self._seen(activity, tally.busy_s),
             demand=MEMORY * state.demand + (1 - MEMORY) * came,
             recent=MEMORY * state.recent + (1 - MEMORY) * by_exit.T,
-            served=state.served + by_exit.sum(0).astype(np.int64),
+            served=head - dropped - in_service,
             late=state.late + tally.late,
             correct=state.correct + tally.answers[1::2].sum(0).astype(np.int64),
-            dropped=state.dropped + overflow,
-            waiting=arrived - standing.head - overflow + (standing.left > 0),
+            dropped=dropped,
+            waiting=arrived - head + in_service,
             throttling=state.throttling + state.throttled,
+            trace=state.trace,
         )
         return self._noted(state, after, by_exit.T) if self.traced else after
 
@@ -280,16 +300,27 @@ class DvfsCore:
     def _server(self) -> Server:
         return Server(self.tables, self.deadline_s)
 
+    @cached_property
+    def _regimes(self) -> NDArray[np.float64]:
+        """What an interval at each setting does to heat and energy, (rows, settings); see :meth:`Soc.regime`."""
+        return self.tables.soc.regime(self.tables.settings, self.interval_s)
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        """How busy each domain is over an interval per second at each exit, (exits * domains, settings)."""
+        return self.tables.activity_rows / self.interval_s
+
     def _activity(self, busy_s: Array, setting: Array) -> Array:
         """Busy share of each domain over the interval, (batch, domains), from seconds at each exit, (exits, batch)."""
-        of_exit = self.tables.activity_rows.take(setting, axis=1).reshape(len(busy_s), -1, len(setting))
+        of_exit = self._shares.take(setting, axis=1).reshape(len(busy_s), -1, len(setting))
+        of_exit *= busy_s[:, None]
         # No matrix product, which may round a batch of one otherwise than a batch of many.
-        return np.asarray((of_exit * (busy_s / self.interval_s)[:, None]).sum(0).T)
+        return np.asarray(sum(of_exit[1:], start=of_exit[0]).T)
 
     def _seen(self, activity: Array, busy_s: Array) -> Array:
         """The activity, but a GPU that waits for memory counts as busy, as in the load that devfreq reports."""
         seen = activity.copy(order="K")
-        seen[:, self.tables.soc.names.index("gpu")] = busy_s.sum(0) / self.interval_s
+        np.multiply(sum(busy_s), 1 / self.interval_s, out=seen[:, self.tables.soc.names.index("gpu")])
         return seen
 
     @cached_property
@@ -305,7 +336,7 @@ class DvfsCore:
         """The activity at which the device file's capacitance, i + (1 - i) u, switches as the episode's does."""
         if not self.randomised.capacitance:
             return activity
-        return (scale * (self._idle + (1 - self._idle) * activity) - self._idle) / (1 - self._idle)
+        return scale * activity + (scale - 1) * (self._idle / (1 - self._idle))
 
     def observation(self, state: DvfsState) -> NDArray[np.float32]:
         """The observer's view."""

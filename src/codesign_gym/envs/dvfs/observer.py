@@ -90,11 +90,16 @@ class Observer:
         seen[:, 1] = state.left
 
     def _deadline(self, core: DvfsCore, state: DvfsState, seen: Columns) -> None:
-        """Time left to the oldest open request, as a share of the deadline; 1 where none is open."""
-        rows = np.arange(len(state.step))
-        oldest = np.where(state.left > 0, state.running, np.minimum(state.head, state.arrival_s.shape[1] - 1))
-        age_s = state.step * core.interval_s - state.arrival_s[rows, oldest]
-        seen[:, 0] = np.where(state.waiting > 0, 1 - age_s / core.deadline_s, 1.0)
+        """Time left to the oldest open request, as a share of the deadline; 1 where none is open.
+
+        The next request is the oldest where none is open; it is yet to come, so more than the deadline is left, and
+        the column saturates at 1.
+        """
+        oldest = np.where(state.left > 0, state.running, state.head)
+        oldest += np.arange(len(oldest)) * state.arrival_s.shape[1]
+        age_s = state.step * core.interval_s - state.arrival_s.take(oldest)
+        age_s *= -1 / core.deadline_s
+        np.add(age_s, 1, out=seen[:, 0], casting="same_kind")
 
     def _demand(self, core: DvfsCore, state: DvfsState, seen: Columns) -> None:
         np.multiply(state.came, 1 / FULL, out=seen[:, 0], casting="same_kind")

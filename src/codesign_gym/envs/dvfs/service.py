@@ -27,8 +27,8 @@ FIRST_PLACES, MORE_PLACES = 2, 8
 class Demand(NamedTuple):
     """What devices are asked to do in an interval, and how they are set."""
 
-    arrival_s: Floats  # (batch, requests) ascending
-    sample: Ints  # (batch, requests)
+    arrival_s: Floats  # (batch, requests + 1) ascending, infinite at last
+    sample: Ints  # (batch, requests + 1)
     arrived: Ints  # (batch,) requests that come before the interval's end
     setting: Ints  # (batch,)
     level: Ints  # (batch,) position of the exit threshold
@@ -63,6 +63,14 @@ class Tally(NamedTuple):
     late: Ints  # (batch,) of these after their deadline
 
 
+class _Served(NamedTuple):
+    """What a round did, place by place, all of shape (places * devices,)."""
+
+    kind: Ints  # answer * batch + device
+    busy_s: Floats
+    answered: NDArray[np.bool_]
+
+
 @dataclass(frozen=True, eq=False)
 class Server:
     """Serves lines on a device.
@@ -77,73 +85,85 @@ class Server:
 
     def serve(self, demand: Demand, standing: Standing) -> tuple[Standing, Tally]:
         """Serve every line to the interval's end."""
-        rows = np.arange(len(standing.head))
-        standing, tally, more = self._round(demand, standing, rows, FIRST_PLACES)
-        rows = np.flatnonzero(more)
+        batch, kinds = len(standing.head), 2 * self.tables.workload.exits
+        rows = np.arange(batch)
+        standing, served, late, more = self._round(demand, standing, rows, FIRST_PLACES, batch)
+        rounds, rows = [served], more.nonzero()[0]
         while len(rows):
-            part, added, more = self._round(demand.of(rows), standing.of(rows), rows, MORE_PLACES)
+            part, served, added, more = self._round(demand.of(rows), standing.of(rows), rows, MORE_PLACES, batch)
             for column, new in zip(standing, part, strict=True):
                 column[rows] = new
-            tally.busy_s[:, rows] += added.busy_s
-            tally.answers[:, rows] += added.answers
-            tally.late[rows] += added.late
+            late[rows] += added
+            rounds.append(served)
             rows = rows[more]
-        return standing, tally
+        kind, busy_s, answered = (np.concatenate(parts) for parts in zip(*rounds, strict=True))
+        busy = np.bincount(kind, busy_s, kinds * batch).reshape(kinds, batch)
+        answers = np.bincount(kind, answered, kinds * batch).reshape(kinds, batch)
+        return standing, Tally(busy[::2] + busy[1::2], answers, late)
 
     def _round(
-        self, demand: Demand, standing: Standing, rows: Ints, places: int
-    ) -> tuple[Standing, Tally, NDArray[np.bool_]]:
-        """The request in service and the first so many behind it; and which devices may start more."""
-        exits, requests = self.tables.workload.exits, demand.sample.shape[1]
+        self, demand: Demand, standing: Standing, rows: Ints, places: int, batch: int
+    ) -> tuple[Standing, _Served, Ints, NDArray[np.bool_]]:
+        """The request in service (place 0) and the first so many behind it; late ones; and who may start more."""
         head, left, running, answer, free_s = standing
-        place = head + np.arange(-1, places)[:, None]
-        place[0] = running
-        taken = place < demand.arrived
-        taken[0] = left > 0
-        flat = np.minimum(place, requests - 1) + rows * requests
-        answers = self._answers.take(demand.sample.take(flat) * len(self.tables.workload.thresholds) + demand.level)
+        shape, width = (places + 1, len(rows)), demand.sample.shape[1]
+        until_s, lines, seconds_at = demand.until_s, rows * width, demand.setting * (2 * self.tables.workload.exits)
+        # Requests in their places. A line that is shorter reads on into its end, which never comes; the last one is
+        # clipped to it.
+        at = np.empty(shape, dtype=np.int64)
+        at[0] = running
+        np.add(head, _PLACES[:places], out=at[1:])
+        at += lines
+        due_s = demand.arrival_s.take(at, mode="clip")
+        answers = np.empty(shape, dtype=np.int64)
         answers[0] = answer
-        leaving = answers >> 1
-        arrival_s = demand.arrival_s.take(flat)
-        seconds = self.tables.latency_s.take(demand.setting * exits + leaving)
-        full_s, seconds[0] = seconds[0].copy(), seconds[0] * left  # where none is in service, its place takes no time
+        sample = demand.sample.take(at[1:], mode="clip") + demand.level * len(self.tables.workload.weights)
+        self._answers.take(sample, out=answers[1:], mode="clip")
+        seconds = self._seconds.take(seconds_at + answers, mode="clip")
 
-        ready = np.where(taken, arrival_s, np.inf)
-        ready[0] = free_s
-        begin, end = np.empty_like(seconds), np.empty_like(seconds)
-        before = free_s
-        for k in range(len(begin)):
-            np.maximum(ready[k], before, out=begin[k])
-            before = np.add(begin[k], seconds[k], out=end[k])
-        started, ended = begin < demand.until_s, end <= demand.until_s
-        answered = ended & taken
-        count, done = started.sum(0), ended.sum(0)
-        at, every = np.maximum(count - 1, 0), np.arange(len(rows))
-        seconds[0] = full_s
-        left = np.where(count > done, (end[at, every] - demand.until_s) / seconds[at, every], 0.0)
-        tally = Tally(
-            busy_s=summed_by(leaving, exits, np.minimum(end, demand.until_s) - np.minimum(begin, demand.until_s)),
-            answers=summed_by(answers, 2 * exits, answered),
-            late=(answered & (end > arrival_s + self.deadline_s)).sum(0),
+        begin, end = due_s.copy(), np.empty(shape)
+        begin[0] = free_s
+        np.multiply(left, seconds[0], out=end[0])  # where none is in service, its place takes no time
+        end[0] += free_s
+        for k in range(1, len(end)):
+            np.maximum(begin[k], end[k - 1], out=begin[k])
+            np.add(begin[k], seconds[k], out=end[k])
+        due_s += self.deadline_s
+        started, answered, late = begin < until_s, end <= until_s, end > due_s
+        answered[0] &= left > 0
+        late &= answered
+        last = np.maximum(_count(started), 1) - 1  # place of the last that has started, or 0
+        place = last * len(rows) + np.arange(len(rows))
+        ends = end.take(place)
+        served = _Served(
+            (answers * batch + rows).ravel(),
+            (np.minimum(end, until_s) - np.minimum(begin, until_s)).ravel(),
+            answered.ravel(),
         )
-        after = Standing(head + count - 1, left, place[at, every], answers[at, every], end[-1])
-        return after, tally, answered[-1] & (end[-1] < demand.until_s) & (after.head < demand.arrived)
+        after = Standing(
+            head=head + last,
+            left=np.maximum(ends - until_s, 0.0) / seconds.take(place),
+            running=at.take(place) - lines,
+            answer=answers.take(place),
+            free_s=end[-1],
+        )
+        return after, served, _count(late), (end[-1] < until_s) & (after.head < demand.arrived)
 
     @cached_property
     def _answers(self) -> Ints:
-        """Twice the exit that a sample leaves by at a threshold, and one more if that is right; flat."""
+        """Twice the exit that a sample leaves by at a threshold, and one more if that is right; sample fastest."""
         workload = self.tables.workload
-        return (2 * workload.leaves + workload.correct).ravel()
+        return (2 * workload.leaves + workload.correct).T.ravel()
+
+    @cached_property
+    def _seconds(self) -> Floats:
+        """What an answer takes at a setting, the answer fastest."""
+        return np.repeat(self.tables.latency_s, 2, axis=1).ravel()
 
 
-def summed_by(kind: Ints, kinds: int, values: NDArray[np.generic]) -> Floats:
-    """Sums of ``values`` over the places of each kind, shape (kinds, batch).
+_PLACES = np.arange(MORE_PLACES)[:, None]
 
-    Args:
-        kind: from 0 to ``kinds``, shape (places, batch).
-        kinds: how many there are.
-        values: shape (places, batch).
-    """
-    batch = kind.shape[1]
-    bins = kind * batch + np.arange(batch)
-    return np.asarray(np.bincount(bins.ravel(), values.ravel(), batch * kinds).reshape(kinds, batch), dtype=np.float64)
+
+def _count(marked: NDArray[np.bool_]) -> Ints:
+    """How many of a few places are marked, (batch,), of (places, batch)."""
+    return np.add.reduce(marked.view(np.uint8), axis=0, dtype=np.uint8).astype(np.int64)

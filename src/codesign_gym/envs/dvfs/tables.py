@@ -81,7 +81,8 @@ class Workload:
     def samples(self, uniform: Floats) -> Ints:
         """Sample numbers from uniform numbers in [0, 1), of equal shape."""
         if len(self.records) == 1:
-            return (uniform * len(self.records[0])).astype(np.int64)
+            only = len(self.records[0])
+            return np.minimum((uniform * only).astype(np.int32), only - 1)  # single precision may round up
         edges = np.cumsum(self.shares)
         network = np.minimum(np.searchsorted(edges, uniform, side="right"), len(self.records) - 1)
         sizes = np.array([len(record) for record in self.records])

@@ -24,14 +24,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.simulators.dvfs.clocks import ClockTable
-from codesign_gym.simulators.dvfs.thermal import Propagator, Thermal, stacked, unstacked
+from codesign_gym.simulators.dvfs.thermal import OUTPUTS, Thermal, as_columns, as_rows, bounded, stacked
 from codesign_gym.simulators.dvfs.work import Work
 
 Floats = NDArray[np.float64]
@@ -257,13 +257,20 @@ class Soc:
             seconds: (...), 0 or more.
             state: (...) position in ``idle_states``.
         """
-        return self.advanced(self.regime(index, seconds, state), temperature_c, activity, ambient_c)
+        parts = [(temperature_c, 1), (index, 1), (activity, 1), (ambient_c, 0), (seconds, 0), (state, 0)]
+        arrays = [np.asarray(part) for part, _ in parts]
+        shape = np.broadcast_shapes(*(a.shape[: a.ndim - tail] for a, (_, tail) in zip(arrays, parts, strict=True)))
+        temperature, at, share, ambient, time, gating = (
+            np.broadcast_to(a, (*shape, *a.shape[a.ndim - tail :])) for a, (_, tail) in zip(arrays, parts, strict=True)
+        )
+        return self.advanced(self.regime(at, time, gating), temperature, share, ambient, time)
 
     def regime(self, index: ArrayLike, seconds: ArrayLike, state: ArrayLike = 0) -> Floats:
         """All that :meth:`advanced` needs to know of clocks and a step's length, shape (rows, ...); to be looked up.
 
-        Rows are, domain by domain, power at activity 0 and at 0 degrees Celsius, what activity 1 adds to it, and its
-        growth per kelvin; then the step's length and the thermal network's :class:`Propagator`.
+        Rows are what 1, each of both temperatures, the air's and the activity of each domain adds to each of the
+        thermal network's outputs; then each domain's energy at activity 0 and 0 degrees Celsius, what activity 1 adds
+        to it, and its growth per kelvin-second.
 
         Args:
             index: (..., domains).
@@ -272,28 +279,43 @@ class Soc:
         """
         tables, places = self._tables, self._places(index)
         gated = places + np.asarray(state)[..., None] * len(tables.busy_w)
-        slope = tables.slope_w_per_k.take(gated)
-        heats = _product(self._with_rest(slope, 0.0), tables.heats)
-        by_domain = [unstacked(table) for table in (tables.idle_w.take(gated), tables.busy_w.take(places), slope)]
-        time = np.asarray(seconds, dtype=np.float64)
-        return np.stack(
-            np.broadcast_arrays(
-                *(row for rows in by_domain for row in rows), time, *self.thermal.propagator(heats, time)
-            )
+        idle_w, busy_w, slope = tables.idle_w.take(gated), tables.busy_w.take(places), tables.slope_w_per_k.take(gated)
+        by_junction, by_case, by_junction_w, by_case_w, by_ambient = self.thermal.response(
+            _product(self._with_rest(slope, 0.0), tables.heats), seconds
         )
 
-    def advanced(self, regime: Floats, temperature_c: Floats, activity: ArrayLike, ambient_c: ArrayLike) -> Advanced:
-        """What :meth:`advance` returns, from a :meth:`regime`; other arguments as there."""
-        count = len(self.domains)
-        idle_w, busy_w, slope = regime[: 3 * count].reshape(3, count, *regime.shape[1:])
-        seconds, *network = regime[3 * count :]
-        shares = unstacked(np.asarray(activity, dtype=np.float64))
-        power_w = [idle + busy * share for idle, busy, share in zip(idle_w, busy_w, shares, strict=True)]
-        power_w.append(self.rest_share * sum(power_w) + self.rest_w)
-        slopes = [*slope, self.rest_share * sum(slope)]
-        heat_w = _product(stacked(power_w), self._tables.heats)
-        end, area = self.thermal.propagated(Propagator(*network), temperature_c, heat_w, ambient_c)
-        return Advanced(end, stacked([power * seconds + s * area for power, s in zip(power_w, slopes, strict=True)]))
+        def by(power_w: Floats, rest_w: float) -> Floats:
+            heat_w = _product(self._with_rest(power_w, rest_w), tables.heats)
+            return np.asarray(by_junction_w * heat_w[..., 0] + by_case_w * heat_w[..., 1])  # (outputs, ...)
+
+        alone = [by(busy_w * one, 0.0) for one in np.eye(len(self.domains))]
+        network = np.stack([by(idle_w, self.rest_w), by_junction, by_case, by_ambient, *alone])
+        shape, time = network.shape[2:], np.asarray(seconds, dtype=np.float64)[..., None]
+        energy = [np.broadcast_to(as_rows(of), (len(alone), *shape)) for of in (idle_w * time, busy_w * time, slope)]
+        return np.concatenate([network.reshape(-1, *shape), *energy])
+
+    def advanced(
+        self, regime: Floats, temperature_c: Floats, activity: Floats, ambient_c: Floats, seconds: Any
+    ) -> Advanced:
+        """What :meth:`advance` returns, from a :meth:`regime`, which is used up, and its ``seconds``.
+
+        Other arguments as there, but all of the same leading axes (...).
+        """
+        count, shape = len(self.domains), regime.shape[1:]
+        first = len(regime) - 3 * count
+        constant, *network = regime[:first].reshape(4 + count, len(OUTPUTS), *shape)
+        idle_j, busy_j, slope = regime[first:].reshape(3, count, *shape)
+        shares = as_rows(activity)
+        grown = constant.copy()
+        for row, value in zip(network, (*as_rows(temperature_c), ambient_c, *shares), strict=True):
+            row *= value  # the regime's rows are used up
+            grown += row
+        energy_j = np.empty((count + 1, *shape))
+        np.multiply(busy_j, shares, out=energy_j[:-1])
+        energy_j[:-1] += idle_j
+        energy_j[:-1] += slope * grown[2]
+        energy_j[-1] = self.rest_share * sum(energy_j[:-1]) + self.rest_w * seconds
+        return Advanced(bounded(as_columns(grown[:2]), temperature_c, ambient_c), as_columns(energy_j))
 
     def throttled(self, was: ArrayLike, temperature_c: Floats) -> NDArray[np.bool_]:
         """Whether the device throttles, shape (...), given whether it did and its temperatures (..., 2)."""

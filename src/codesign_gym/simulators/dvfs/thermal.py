@@ -42,32 +42,22 @@ def stacked(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
     rows = np.empty((len(columns), *np.broadcast(*columns).shape), np.result_type(*columns))
     for number, column in enumerate(columns):
         rows[number] = column
-    return rows.transpose(*range(1, rows.ndim), 0)
+    return as_columns(rows)
 
 
-def unstacked(columns: NDArray[Any]) -> NDArray[Any]:
-    """The columns of (..., columns) as rows, shape (columns, ...)."""
+def as_rows(columns: NDArray[Any]) -> NDArray[Any]:
+    """Columns (..., columns) as rows, shape (columns, ...)."""
     return columns.transpose(columns.ndim - 1, *range(columns.ndim - 1))
 
 
-class Propagator(NamedTuple):
-    """What a step of a given length does to a network whose leakage is given, all of shape (...).
+def as_columns(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows (columns, ...) as columns, shape (..., columns)."""
+    return rows.transpose(*range(1, rows.ndim), 0)
 
-    With x the temperatures and g the heating rates (K/s) of junction and case, and A the network's matrix:
 
-        x(t) - x(0) = G x + H g,    integral of x = H x + S g    with G = exp(A t) - 1, H = G / A, S = (H - t) / A
-    """
-
-    g_jj: Floats
-    g_jc: Floats
-    g_cj: Floats
-    g_cc: Floats
-    h_jj: Floats  # s
-    h_jc: Floats
-    h_cj: Floats
-    h_cc: Floats
-    s_jj: Floats  # s^2
-    s_jc: Floats
+#: What a step is linear in, and what comes of it: rows and columns of :meth:`Thermal.response`.
+INPUTS = ("junction_c", "case_c", "junction_w", "case_w", "ambient_c")
+OUTPUTS = ("junction_k", "case_k", "junction_k_s")
 
 
 @dataclass(frozen=True)
@@ -130,12 +120,28 @@ class Thermal:
             ambient_c: (...).
             seconds: (...), 0 or more.
         """
-        return self.propagated(self.propagator(slope_w_per_k, seconds), temperature_c, power_w, ambient_c)
+        junction_c, case_c = temperature_c[..., 0], temperature_c[..., 1]
+        inputs = (junction_c, case_c, power_w[..., 0], power_w[..., 1], np.asarray(ambient_c, dtype=np.float64))
+        response = self.response(slope_w_per_k, seconds)
+        grown_junction, grown_case, area = (
+            np.asarray(sum(row * value for row, value in zip(response[:, output], inputs, strict=True)))
+            for output in range(len(OUTPUTS))
+        )
+        return Heated(bounded(stacked([grown_junction, grown_case]), temperature_c, ambient_c), area)
 
-    def propagator(self, slope_w_per_k: Floats, seconds: ArrayLike) -> Propagator:
-        """What a step does, whatever the temperatures and the power; arguments as in :meth:`step`."""
+    def response(self, slope_w_per_k: Floats, seconds: ArrayLike) -> Floats:
+        """What each of :data:`INPUTS` adds to each of :data:`OUTPUTS` in a step, shape (5, 3, ...).
+
+        With x the temperatures, g the heating rates (K/s) of junction and case, and A the network's matrix:
+
+            x(t) - x(0) = G x + H g,    integral of x = H x + S g    with G = exp(A t) - 1, H = G / A, S = (H - t) / A
+
+        Args:
+            slope_w_per_k: (..., 2) as in :meth:`step`.
+            seconds: (...), 0 or more.
+        """
         inner, outer = 1 / self.junction_case_k_per_w, 1 / self.case_ambient_k_per_w
-        # dT/dt = A T + g with A = ((a, b), (c, d)), whose off-diagonal is positive: two real, negative rates.
+        # A = ((a, b), (c, d)), whose off-diagonal is positive: two real, negative rates.
         a = (slope_w_per_k[..., 0] - inner) / self.junction_j_per_k
         b = inner / self.junction_j_per_k
         c = (slope_w_per_k[..., 1] + inner) / self.case_j_per_k
@@ -151,18 +157,19 @@ class Thermal:
         h_jj, h_jc = (d * g_jj - b * g_cj) / determinant, (d * g_jc - b * g_cc) / determinant
         h_cj, h_cc = (a * g_cj - c * g_jj) / determinant, (a * g_cc - c * g_jc) / determinant
         s_jj, s_jc = (d * (h_jj - time) - b * h_cj) / determinant, (d * h_jc - b * (h_cc - time)) / determinant
-        return Propagator(g_jj, g_jc, g_cj, g_cc, h_jj, h_jc, h_cj, h_cc, s_jj, s_jc)
+        junction, case = 1 / self.junction_j_per_k, 1 / self.case_j_per_k
+        rows = (
+            (g_jj, g_cj, h_jj),
+            (g_jc, g_cc, h_jc),
+            (h_jj * junction, h_cj * junction, s_jj * junction),
+            (h_jc * case, h_cc * case, s_jc * case),
+            (h_jc * (case * outer), h_cc * (case * outer), s_jc * (case * outer)),
+        )
+        return np.stack([np.stack(np.broadcast_arrays(*row)) for row in rows])
 
-    def propagated(self, by: Propagator, temperature_c: Floats, power_w: Floats, ambient_c: ArrayLike) -> Heated:
-        """The end of the step that a propagator stands for; arguments as in :meth:`step`."""
-        junction_c, case_c = temperature_c[..., 0], temperature_c[..., 1]
-        heating_junction = power_w[..., 0] * (1 / self.junction_j_per_k)
-        carried_w = np.multiply(ambient_c, 1 / self.case_ambient_k_per_w)  # by air alone, at 0 degrees Celsius
-        heating_case = (power_w[..., 1] + carried_w) * (1 / self.case_j_per_k)
-        coldest = np.minimum(np.minimum(junction_c, case_c), ambient_c)
-        from_junction, from_case = by.h_jj * heating_junction, by.h_cc * heating_case
-        after_junction = junction_c + (by.g_jj * junction_c + by.g_jc * case_c + from_junction + by.h_jc * heating_case)
-        after_case = case_c + (by.g_cj * junction_c + by.g_cc * case_c + by.h_cj * heating_junction + from_case)
-        area = by.h_jj * junction_c + by.h_jc * case_c + by.s_jj * heating_junction + by.s_jc * heating_case
-        # The coldest is a bound that rounding must not break.
-        return Heated(stacked([np.maximum(after_junction, coldest), np.maximum(after_case, coldest)]), area)
+
+def bounded(grown_k: Floats, temperature_c: Floats, ambient_c: ArrayLike) -> Floats:
+    """Temperatures (..., nodes) after they have grown, no lower than the coldest before: rounding must not break it."""
+    coldest = np.minimum(np.minimum(temperature_c[..., 0], temperature_c[..., 1]), ambient_c)
+    after = temperature_c + grown_k
+    return np.asarray(np.maximum(after, coldest[..., None], out=after))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from codesign_gym.training.studies.fbnet import agents, digits, dnas, measured
+from codesign_gym.training.studies.fbnet import agents, digits, dnas, measured, ranking
 from codesign_gym.training.studies.fbnet.problems import Setting
 from codesign_gym.training.studies.study import Claim, Report, Table
 
@@ -35,13 +35,13 @@ def study(scale: str, chosen: str | None, console: Console) -> Report:
     names = agents.agents_of(chosen, AGENTS[scale])  # a wrong name is told before the long parts run
     claims, made = dnas.run(MODELLED, "FBNet's space", scale, console)
     claims_there, tables_there = _on_measured(scale, console)
-    on_digits = digits.run(scale, console)
+    on_digits, ranked = digits.run(scale, console), ranking.run(scale, console)
     compared = agents.compared(MODELLED[0], names, EVALUATIONS[scale], console)
     return Report(
         "fbnet",
         scale,
-        (*claims, *claims_there, *on_digits.claims),
-        (made, *tables_there, compared, *on_digits.tables),
+        (*claims, *claims_there, *on_digits.claims, *ranked.claims),
+        (made, *tables_there, compared, *on_digits.tables, *ranked.tables),
         (*NOTES, *on_digits.notes),
     )
 
