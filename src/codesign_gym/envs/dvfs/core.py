@@ -17,7 +17,7 @@ from codesign_gym.envs.dvfs.arrivals import Arrivals
 from codesign_gym.envs.dvfs.observer import Observer
 from codesign_gym.envs.dvfs.service import Demand, Server, Standing
 from codesign_gym.envs.dvfs.tables import Tables
-from codesign_gym.simulators.dvfs.thermal import stacked
+from codesign_gym.simulators.dvfs.thermal import columnwise, stacked
 
 Array = NDArray[Any]
 
@@ -54,7 +54,7 @@ class DvfsState:
     peak_c: Array  # (batch,) highest junction temperature so far
     energy_j: Array  # (batch, rails) so far
     power_w: Array  # (batch, rails) mean over the last interval
-    utilisation: Array  # (batch, domains) busy share in the last interval
+    utilisation: Array  # (batch, domains) busy share in the last interval, single precision as the next two
     demand: Array  # (batch,) running mean of the requests that arrive in an interval
     recent: Array  # (batch, exits) running mean of the requests that leave by each exit in an interval
     served: Array  # (batch,) answered so far
@@ -105,7 +105,8 @@ class DvfsCore:
     """Sets clocks and an exit threshold for one control interval after another; ends by truncation.
 
     Energy and heat of an interval are those of its mean activity, exact for the linear thermal network. Clocks change
-    at its start, during which nothing runs; a throttled device runs at no more than its caps.
+    at its start, during which nothing runs; a throttled device runs at no more than its caps. Without work a device
+    idles at its clocks: the idle states of its file, which gate clocks and leakage, are not entered.
 
     Attributes:
         tables: device and workload.
@@ -189,11 +190,11 @@ class DvfsCore:
             temperature_c=temperature_c,
             throttled=np.zeros(batch, dtype=bool),
             peak_c=temperature_c[:, 0],
-            energy_j=np.zeros((domains + 1, batch)).T,
-            power_w=soc.power_w(index, np.zeros((domains, batch)).T, temperature_c[:, 0]),
-            utilisation=np.zeros((domains, batch)).T,
-            demand=none,
-            recent=np.zeros((self.tables.workload.exits, batch)).T,
+            energy_j=columnwise(batch, domains + 1, np.float64, 0),
+            power_w=soc.power_w(index, columnwise(batch, domains, np.float64, 0), temperature_c[:, 0]),
+            utilisation=columnwise(batch, domains, np.float32, 0),
+            demand=none.astype(np.float32),
+            recent=columnwise(batch, self.tables.workload.exits, np.float32, 0),
             served=whole,
             late=whole,
             correct=whole,
@@ -284,8 +285,8 @@ class DvfsCore:
             energy_j=state.energy_j + energy,
             power_w=energy * (1 / self.interval_s),
             utilisation=self._seen(activity, tally.busy_s),
-            demand=MEMORY * state.demand + (1 - MEMORY) * came,
-            recent=MEMORY * state.recent + (1 - MEMORY) * by_exit.T,
+            demand=_mean(state.demand, came),
+            recent=_mean(state.recent, by_exit.T),
             served=head - dropped - in_service,
             late=state.late + tally.late,
             correct=state.correct + tally.answers[1::2].sum(0).astype(np.int64),
@@ -319,8 +320,8 @@ class DvfsCore:
 
     def _seen(self, activity: Array, busy_s: Array) -> Array:
         """The activity, but a GPU that waits for memory counts as busy, as in the load that devfreq reports."""
-        seen = activity.copy(order="K")
-        np.multiply(sum(busy_s), 1 / self.interval_s, out=seen[:, self.tables.soc.names.index("gpu")])
+        seen = activity.astype(np.float32, order="K")
+        seen[:, self.tables.soc.names.index("gpu")] = sum(busy_s) * (1 / self.interval_s)
         return seen
 
     @cached_property
@@ -417,3 +418,11 @@ class DvfsCore:
         from codesign_gym.envs.dvfs.viewer import picture
 
         return picture(self, state)
+
+
+def _mean(before: Array, value: Array) -> NDArray[np.float32]:
+    """A running mean, single precision, and what it is of."""
+    mean: NDArray[np.float32] = value.astype(np.float32, order="K")
+    mean *= np.float32(1 - MEMORY)
+    mean += np.float32(MEMORY) * before
+    return mean

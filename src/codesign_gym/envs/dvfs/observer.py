@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig, UnknownName
-from codesign_gym.simulators.dvfs.thermal import columnwise
 
 if TYPE_CHECKING:
     from codesign_gym.envs.dvfs.core import DvfsCore, DvfsState
@@ -69,7 +68,7 @@ class Observer:
 
     def __call__(self, core: DvfsCore, state: DvfsState) -> NDArray[np.float32]:
         """Observations of shape (batch, columns)."""
-        seen: Columns = columnwise(len(state.step), len(self.columns), np.float32)
+        seen: Columns = np.empty((len(self.columns), len(state.step)), dtype=np.float32).T  # columns in one piece
         for name, part in self._parts:
             getattr(self, f"_{name}")(core, state, seen[:, part])
         np.minimum(seen, np.float32(1), out=seen)
@@ -103,7 +102,7 @@ class Observer:
 
     def _demand(self, core: DvfsCore, state: DvfsState, seen: Columns) -> None:
         np.multiply(state.came, 1 / FULL, out=seen[:, 0], casting="same_kind")
-        np.multiply(state.demand, 1 / FULL, out=seen[:, 1], casting="same_kind")
+        np.multiply(state.demand, np.float32(1 / FULL), out=seen[:, 1])
 
     def _temperature(self, core: DvfsCore, state: DvfsState, seen: Columns) -> None:
         """1 where throttling engages, 0 at 25 degrees Celsius."""
@@ -123,4 +122,4 @@ class Observer:
         np.multiply(state.level, share[-1], out=seen[:, -1], casting="same_kind")
 
     def _exits(self, core: DvfsCore, state: DvfsState, seen: Columns) -> None:
-        np.multiply(state.recent, 1 / FULL, out=seen, casting="same_kind")
+        np.multiply(state.recent, np.float32(1 / FULL), out=seen)

@@ -132,14 +132,14 @@ class Server:
         started, answered, late = begin < until_s, end <= until_s, end > due_s
         answered[0] &= left > 0
         late &= answered
-        last = np.maximum(_count(started), 1) - 1  # place of the last that has started, or 0
+        last = _count(started[1:])  # place of the last that has started, or 0
         place = last * len(rows) + np.arange(len(rows))
         ends = end.take(place)
-        served = _Served(
-            (answers * batch + rows).ravel(),
-            (np.minimum(end, until_s) - np.minimum(begin, until_s)).ravel(),
-            answered.ravel(),
-        )
+        busy_s = np.minimum(end, until_s)
+        busy_s -= np.minimum(begin, until_s, out=begin)
+        kind = answers * batch
+        kind += rows
+        served = _Served(kind.ravel(), busy_s.ravel(), answered.ravel())
         after = Standing(
             head=head + last,
             left=np.maximum(ends - until_s, 0.0) / seconds.take(place),

@@ -32,9 +32,9 @@ class Heated(NamedTuple):
     junction_k_s: Floats  # (...) integral of the junction's temperature (in degrees Celsius) over the step
 
 
-def columnwise(rows: int, columns: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-    """An empty array (rows, columns) whose columns lie in one piece each, as ``stacked`` makes them."""
-    return np.empty((columns, rows), dtype=dtype).T
+def columnwise(rows: int, columns: int, dtype: DTypeLike, value: float) -> NDArray[Any]:
+    """An array (rows, columns) full of a value whose columns lie in one piece each, as ``stacked`` makes them."""
+    return np.full((columns, rows), value, dtype=dtype).T
 
 
 def stacked(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
