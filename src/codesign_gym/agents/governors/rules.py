@@ -1,9 +1,11 @@
 """Rules by which clocks follow the load, one class each.
 
 The Linux governors are those of the kernel's CPUFreq documentation (Documentation/admin-guide/pm/cpufreq.rst) and of
-drivers/cpufreq/cpufreq_ondemand.c, cpufreq_conservative.c and kernel/sched/cpufreq_schedutil.c, whose default numbers
-are used. They are applied to each domain with its own utilisation, as devfreq does for GPU and memory, once a control
-interval.
+drivers/cpufreq/cpufreq_ondemand.c (od_update), cpufreq_conservative.c (cs_dbs_update) and
+kernel/sched/cpufreq_schedutil.c (get_next_freq), whose rules and default numbers are used. They are applied to each
+domain with its own utilisation, as devfreq does for GPU and memory, once a control interval: that interval stands for
+the sampling period of the first two (with sampling_down_factor 1, their default, no sample is skipped) and for
+schedutil's rate limit, all of which are derived from how long a change of clocks takes, of the order of milliseconds.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Ondemand(Governor):
     """The highest clock above a load, else a clock in proportion to it.
 
     Attributes:
-        up_threshold: MICRO_FREQUENCY_UP_THRESHOLD, 95 percent.
+        up_threshold: MICRO_FREQUENCY_UP_THRESHOLD, 95 percent, which holds where idle time is accounted in
+            microseconds, as on every tickless kernel; DEF_FREQUENCY_UP_THRESHOLD, 80 percent, where it is in ticks.
     """
 
     up_threshold: float = 0.95
@@ -52,7 +55,9 @@ class Ondemand(Governor):
 class Conservative(Governor):
     """Small steps up above a load, and down below another.
 
-    The kernel adds up requests between two table steps; here a step is at least one of the table's.
+    As in the kernel, a request between two table steps is rounded to the lower one on the way up
+    (CPUFREQ_RELATION_H), to the higher one on the way down (CPUFREQ_RELATION_L). The kernel remembers what it asked
+    for, so that small requests add up; this rule does not remember, and moves by at least one step of the table.
 
     Attributes:
         up_threshold: DEF_FREQUENCY_UP_THRESHOLD, 80 percent.
@@ -77,10 +82,13 @@ class Conservative(Governor):
 
 @dataclass(frozen=True)
 class Schedutil(Governor):
-    """The lowest clock at which the load would be 80 percent: 1.25 times the utilisation relative to the highest.
+    """The lowest clock at which the load would be 80 percent: 1.25 times the share of the present clock that is used.
+
+    This is the kernel's rule for utilisation that does not scale with the clock (get_next_freq: C * curr_freq *
+    util / max). The kernel's utilisation decays over tens of milliseconds (PELT); here it is that of the last interval.
 
     Attributes:
-        margin: 1.25, map_util_freq's "a quarter more".
+        margin: the kernel's C, 1.25: a quarter of headroom (map_util_freq, in later kernels map_util_perf).
     """
 
     margin: float = 1.25
