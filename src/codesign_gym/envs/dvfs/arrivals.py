@@ -70,8 +70,8 @@ class Periodic:
 
     def times(self, uniform: Uniform) -> Floats:
         """See :class:`Arrivals`."""
-        late = np.asarray(uniform[:, :1] + self.jitter * uniform[:, 1:])
-        return (np.arange(self.requests) + late) / self.rate_hz
+        late = uniform[:, :1] + self.jitter * uniform[:, 1:]
+        return np.asarray((np.arange(self.requests) + late) / self.rate_hz, dtype=np.float64)
 
 
 @dataclass(frozen=True)

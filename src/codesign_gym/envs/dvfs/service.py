@@ -97,8 +97,10 @@ class Server:
             rounds.append(served)
             rows = rows[more]
         kind, busy_s, answered = (np.concatenate(parts) for parts in zip(*rounds, strict=True))
-        busy = np.bincount(kind, busy_s, kinds * batch).reshape(kinds, batch)
-        answers = np.bincount(kind, answered, kinds * batch).reshape(kinds, batch)
+        busy, answers = (
+            np.asarray(np.bincount(kind, weights, kinds * batch), dtype=np.float64).reshape(kinds, batch)
+            for weights in (busy_s, answered)
+        )
         return standing, Tally(busy[::2] + busy[1::2], answers, late)
 
     def _round(
@@ -166,4 +168,5 @@ _PLACES = np.arange(MORE_PLACES)[:, None]
 
 def _count(marked: NDArray[np.bool_]) -> Ints:
     """How many of a few places are marked, (batch,), of (places, batch)."""
-    return np.add.reduce(marked.view(np.uint8), axis=0, dtype=np.uint8).astype(np.int64)
+    count = np.add.reduce(marked.view(np.uint8), axis=0, dtype=np.uint8)
+    return np.asarray(count, dtype=np.int64)
