@@ -18,6 +18,7 @@ from codesign_gym.envs.core.sampling import legal_designs
 from codesign_gym.errors import BadConfig, CodesignError, Infeasible, UnknownName
 from codesign_gym.pareto import hypervolume
 from codesign_gym.records import parse
+from codesign_gym.simulators.networks.torch_import import from_torch
 
 TEMPLATES = {"bismo": (2, 4, 8), "fpga-engine": (8,), "codebench": None}
 seeds = st.integers(0, 10_000)
@@ -129,6 +130,11 @@ def test_operators_and_precision_are_measured_together(cache: Path) -> None:
     (best, *_), (worst, *_) = problem.evaluate(np.concatenate([wide, narrow]))
     assert best > 0.85
     assert worst < best - 0.2
+    (design,) = problem.parts(problem.space.sample(np.random.default_rng(1), 1))[1]
+    candidate = problem.quality._candidate(design)  # its rows are not traced, so they are compared with those that are
+    traced = from_torch(candidate.module, candidate.splits.input_shape, "traced").weighted()
+    assert candidate.network.layer_names == traced.layer_names
+    np.testing.assert_array_equal(candidate.network.macs, traced.macs)
     claim = problem.claim(wide[0])
     assert claim["test_change_points"] == 0
     assert claim["test_accuracy"] > 0.85

@@ -40,6 +40,19 @@ def test_one_episode_and_a_batch_agree_bit_by_bit(name: str) -> None:
     assert (alone == process.times(numbers)).all()
 
 
+def test_bursts_are_a_poisson_process_seen_through_the_summed_rate() -> None:
+    process = Bursty(2.0, 10.0, 3.0, 1.0, SECONDS)
+    numbers = uniform(process, 20)
+    phases = process.numbers - 1 - process.requests
+    for row, times in zip(numbers, process.times(numbers), strict=True):
+        in_burst = (np.arange(phases) + (row[0] < 0.25)) % 2 == 1
+        dwell_s = -np.log1p(-row[1 : 1 + phases]) * np.where(in_burst, 1.0, 3.0)
+        edges_s = np.append(0.0, dwell_s.cumsum())
+        expected = np.append(0.0, (dwell_s * np.where(in_burst, 10.0, 2.0)).cumsum())
+        due = -np.log1p(-row[1 + phases :]).cumsum()
+        np.testing.assert_allclose(times, np.interp(due, expected, edges_s, right=np.inf), rtol=1e-9)
+
+
 def test_bursts_are_burstier_than_a_poisson_process() -> None:
     def dispersion(process: Arrivals) -> float:
         times = process.times(uniform(process, 300))

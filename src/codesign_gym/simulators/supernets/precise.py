@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from codesign_gym.simulators import operators
 from codesign_gym.simulators.accuracy.claims import figures
 from codesign_gym.simulators.accuracy.memo import Memo
 from codesign_gym.simulators.accuracy.quantized import QuantizedNetwork
 from codesign_gym.simulators.accuracy.recipe import one_thread, shown, tensors
 from codesign_gym.simulators.accuracy.splits import fingerprint
 from codesign_gym.simulators.accuracy.trained import TrainedNetwork
-from codesign_gym.simulators.networks.torch_import import from_torch
+from codesign_gym.simulators.networks.layers import Network
+from codesign_gym.simulators.operators.space import OperatorSpace
 from codesign_gym.simulators.supernets.library import TrainedSupernet, load
 from codesign_gym.simulators.supernets.measuring import Recalibration, check_designs
 
@@ -44,6 +47,10 @@ class PreciseSupernet:
     memo: Memo | None = None
     recalibration: Recalibration = field(default_factory=Recalibration)
     _ready: dict[bytes, QuantizedNetwork] = field(default_factory=dict)
+
+    @cached_property
+    def _space(self) -> OperatorSpace:
+        return operators.load(self.trained.name)
 
     @classmethod
     def of(cls, space: str, reference_bits: int = 8) -> PreciseSupernet:
@@ -115,9 +122,11 @@ class PreciseSupernet:
             module.train()
             module(images[torch.from_numpy(np.sort(drawn))])
             module.eval()
-        shape = self.trained.splits.input_shape
         mark = fingerprint(self.trained.fingerprint, self.recalibration.model_dump_json(), str(design.tolist()))
-        table = from_torch(module, shape, name=self.trained.name)
+        # The space's rows and the modules are the same layers in the same order; tracing the module takes a second.
+        rows = self._space.network(design).weighted()
+        names = tuple(name for name, part in module.named_modules() if isinstance(part, nn.Conv2d | nn.Linear))
+        table = Network(self.trained.name, names, rows.layers)
         return TrainedNetwork(self.trained.name, module, table, self.trained.splits, mark, float("nan"))
 
     def _widths(self, network: QuantizedNetwork, bits: NDArray[np.int64]) -> NDArray[np.int64]:
