@@ -8,7 +8,7 @@ from search_samples import Engine, core_of, regret, run
 
 from codesign_gym.agents import interface
 from codesign_gym.agents.baselines.annealing import Annealing, _accepted
-from codesign_gym.agents.baselines.moves import fresh, keys, legal_designs, mutated, neighbours, unknown
+from codesign_gym.agents.baselines.moves import fresh, keys, let_through, mutated, neighbours, unknown
 from codesign_gym.agents.baselines.random import Random
 from codesign_gym.envs.core.problem import usage
 from codesign_gym.envs.core.space import DesignSpace, Knob
@@ -87,12 +87,12 @@ def test_neighbours_are_the_designs_one_step_away() -> None:
     assert len(neighbours(pinned, np.array([0, 0]))) == 0
 
 
-def test_legal_designs_are_those_that_keep_the_limits() -> None:
+def test_designs_let_through_are_those_that_keep_the_limits() -> None:
     designs = PROBLEM.space.sample(np.random.default_rng(0), 200)
     kept = (usage(PROBLEM, PROBLEM.evaluate(designs)) <= 1).all(-1)
     assert 0 < kept.sum() < 200
-    np.testing.assert_array_equal(legal_designs(MASKED, designs), kept)
-    assert legal_designs(RAW, designs).all()
+    np.testing.assert_array_equal(let_through(MASKED, designs), kept)
+    assert let_through(RAW, designs).all()
 
 
 def test_fresh_designs_are_new_until_the_space_is_used_up() -> None:

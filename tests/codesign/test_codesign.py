@@ -104,11 +104,13 @@ def test_objectives_span_a_front() -> None:
         ({"weights": {"latency_s": 0, "quality": 0}}, BadConfig, "at least one above 0"),
         ({"budget": {"latencys": 1.0}}, UnknownName, "did you mean 'latency_s'"),
         ({"budget": {"lut": -1.0}}, BadConfig, "budget 'lut' is -1.0"),
+        ({"budget": {"latency": 1e-6}}, Infeasible, "no design keeps latency_s within"),
         ({"budget": {"latency_s": 1e-12}}, Infeasible, "no design keeps latency_s within 1e-12; the least of any"),
         ({"budget": {"lut": 10.0}}, Infeasible, "no design keeps lut within 10; the least that any design needs is"),
         ({"mode": "refine", "preferences": "sampled"}, BadConfig, "mode 'refine' accepts: fixed"),
         ({"mode": "rebuild"}, BadConfig, "field 'mode' is 'rebuild'"),
-        ({"floor": 1.0}, BadConfig, "floor is 1"),
+        ({"floor": 1.0}, BadConfig, "field 'floor' is 1.0: Input should be less than 1"),
+        ({"budget": {"latency": "5 kg"}}, BadConfig, "or a positive amount in s, ms, us, ns"),
     ],
 )
 def test_what_cannot_be_built_is_told(options: dict, kind: type[CodesignError], words: str) -> None:

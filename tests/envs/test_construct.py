@@ -56,7 +56,8 @@ def test_terminal_rewards_are_the_score_less_the_price(seed: int, means: str) ->
     total, terms = rewards(core, states)
     final = problem.separable.totals(states[-1].design.astype(np.int64))
     np.testing.assert_allclose(terms["objective"], -final[:, 0], rtol=1e-9)
-    np.testing.assert_allclose(terms["price"], -(states[0].price * (final[:, 1:] - 1.0)).sum(-1), atol=1e-9)
+    excess = np.maximum(final[:, 1:] - 1.0, 0.0)
+    np.testing.assert_allclose(terms["price"], -(states[0].price * excess).sum(-1), atol=1e-9)
     np.testing.assert_allclose(rewards(core, states[:-1])[0], 0.0)
     assert np.isfinite(total).all()
 

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from codesign_gym.agents.baselines.checks import number, whole
 from codesign_gym.agents.interface import Task
-from codesign_gym.envs.core.enforcement import TOLERANCE
-from codesign_gym.envs.core.problem import DesignProblem, Values, column, score, usage
+from codesign_gym.envs.core.problem import DesignProblem, Values, column, excess, score
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.errors import BadConfig
 
@@ -209,11 +208,6 @@ def distinct_outer(problem: DesignProblem, outer: int, count: int, generator: np
     designs = np.tile(highest, (len(heads), 1))
     designs[:, :outer] = heads
     return designs
-
-
-def excess(problem: DesignProblem, metrics: Values) -> Values:
-    """By how much each row of metrics exceeds its constraints, summed, shape (batch,)."""
-    return np.asarray(np.maximum(usage(problem, metrics) - 1.0 - TOLERANCE, 0.0).sum(-1))
 
 
 def ranking(problem: DesignProblem, metrics: Values) -> NDArray[np.int64]:

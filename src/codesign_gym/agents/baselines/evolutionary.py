@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.agents.baselines.checks import number, whole
+from codesign_gym.agents.baselines.moves import keys, mutated, unknown
 from codesign_gym.agents.baselines.sampling import sample
 from codesign_gym.agents.baselines.uniform import ranked
 from codesign_gym.agents.interface import Task
-from codesign_gym.envs.core.enforcement import TOLERANCE, project
-from codesign_gym.envs.core.problem import DesignProblem, Values, score, usage
+from codesign_gym.envs.core.enforcement import project
+from codesign_gym.envs.core.problem import DesignProblem, Values, excess, score
 from codesign_gym.envs.core.space import Designs
 
 
@@ -34,7 +35,7 @@ class Evolutionary:
         tournament: designs drawn for each parent; the best of them is taken.
         crossover: share of the children that have two parents.
         mutations: knobs that change on average in a child; one changes at least.
-        step: share of the mutations that move to a neighbouring choice; the others draw any.
+        step: share of the mutations of ordered knobs that are a step; the others draw any other choice.
 
     Raises:
         BadConfig: if a field is out of range.
@@ -60,14 +61,14 @@ class Evolutionary:
         """
         problem, generator = task.recorder, np.random.default_rng(task.seed)
         designs = self._first(task, generator)
-        metrics, known = problem.evaluate(designs), {row.tobytes() for row in designs}
+        metrics, known = problem.evaluate(designs), set(keys(designs))
         while True:
             order = ranking(problem, metrics)[: self.population]
             designs, metrics = designs[order], metrics[order]
             children = self._children(problem, designs, generator)
-            stale = _stale(children, known)
+            stale = ~unknown(children, known)
             children[stale] = _repaired(problem, sample(task.designed, generator, int(stale.sum())))
-            known.update(row.tobytes() for row in children)
+            known.update(keys(children))
             designs = np.concatenate([designs, children])
             metrics = np.concatenate([metrics, problem.evaluate(children)])
 
@@ -85,31 +86,12 @@ class Evolutionary:
         first, second = parents[drawn.min(-1)]  # parents are ranked: the least index is the best of a tournament
         crossed = generator.random((self.population, 1)) < self.crossover
         children = np.where(crossed & (generator.random(shape) < 0.5), second, first)
-        return _repaired(problem, self._mutate(problem, children, generator))
-
-    def _mutate(self, problem: DesignProblem, designs: Designs, generator: np.random.Generator) -> Designs:
-        """Designs with some knobs changed, pinned ones never; shape as given."""
-        space, (batch, knobs) = problem.space, designs.shape
-        free = space.allowed.sum(-1) > 1
-        chance = np.where(free, generator.random(designs.shape), np.inf)
-        hit = free & ((chance < self.mutations / knobs) | (chance == chance.min(-1, keepdims=True)))
-        moved = designs + generator.choice([-1, 1], size=designs.shape)
-        inside = (moved >= 0) & (moved < space.choices)
-        reachable = inside & space.allowed[np.arange(knobs), np.clip(moved, 0, space.choices - 1)]
-        small = reachable & (generator.random(designs.shape) < self.step)
-        return np.where(hit, np.where(small, moved, space.sample(generator, batch)), designs)
+        return _repaired(problem, mutated(problem.space, children, generator, self.mutations, self.step))
 
 
 def ranking(problem: DesignProblem, metrics: Values) -> NDArray[np.int64]:
     """Row numbers of metrics from best to worst: by excess over the constraints, then by score, shape (batch,)."""
-    excess = np.maximum(usage(problem, metrics) - 1.0 - TOLERANCE, 0.0).sum(-1)
-    return np.lexsort((-score(problem, metrics), excess))
-
-
-def _stale(designs: Designs, known: set[bytes]) -> NDArray[np.bool_]:
-    """Which designs are known or repeat an earlier row, shape (batch,)."""
-    keys = [row.tobytes() for row in designs]
-    return np.array([key in known or key in keys[:i] for i, key in enumerate(keys)])
+    return np.lexsort((-score(problem, metrics), excess(problem, metrics)))
 
 
 def _repaired(problem: DesignProblem, designs: Designs) -> Designs:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.agents.baselines.bilevel import excess
 from codesign_gym.agents.baselines.checks import whole
 from codesign_gym.agents.baselines.evolutionary import ranking
 from codesign_gym.agents.baselines.moves import admitted, fresh, keys, neighbours
 from codesign_gym.agents.interface import Task
-from codesign_gym.envs.core.problem import DesignProblem, Values, score
+from codesign_gym.envs.core.problem import DesignProblem, Values, excess, score
 from codesign_gym.errors import UnknownName
 
 IMPROVEMENTS = ("first", "steepest")

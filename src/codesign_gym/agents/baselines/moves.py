@@ -67,7 +67,7 @@ def repaired(core: DesignCore, designs: Designs) -> Designs:
     return project(tables, designs) if core.enforcement.project and tables is not None else designs
 
 
-def legal_designs(core: DesignCore, designs: Designs) -> Mask:
+def let_through(core: DesignCore, designs: Designs) -> Mask:
     """Which complete designs the environment's masks would have let through, shape (batch,)."""
     problem = core.problem
     if not (core.enforcement.mask and problem.constraints):
@@ -93,7 +93,7 @@ def admitted(core: DesignCore, designs: Designs, known: Set[bytes]) -> Designs:
     """The designs, repaired, that are legal, distinct and not known, shape (some, knobs)."""
     made = repaired(core, designs)
     made = made[unknown(made, known)]
-    return made[legal_designs(core, made)]
+    return made[let_through(core, made)]
 
 
 def fresh(core: DesignCore, generator: np.random.Generator, count: int, known: Set[bytes]) -> Designs:

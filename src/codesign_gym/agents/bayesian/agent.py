@@ -9,14 +9,13 @@ import numpy as np
 from botorch.acquisition.acquisition import AcquisitionFunction
 from numpy.typing import NDArray
 
-from codesign_gym.agents.baselines.bilevel import excess
 from codesign_gym.agents.baselines.checks import whole
 from codesign_gym.agents.baselines.evolutionary import ranking
 from codesign_gym.agents.baselines.moves import fresh, keys
 from codesign_gym.agents.bayesian.acquisition import Pool, hypervolume_improvement, improvement
-from codesign_gym.agents.bayesian.surfaces import Surfaces, fit, seeded, window
+from codesign_gym.agents.bayesian.surfaces import Surfaces, fit, quiet, seeded, window
 from codesign_gym.agents.interface import Task
-from codesign_gym.envs.core.problem import DesignProblem, Values, reference_point, rewards
+from codesign_gym.envs.core.problem import DesignProblem, Values, excess, reference_point, rewards
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.errors import UnknownName
 from codesign_gym.pareto import nondominated
@@ -86,6 +85,7 @@ class Bayesian:
                 known.update(keys(proposed))
                 designs, metrics = np.concatenate([designs, proposed]), np.concatenate([metrics, found])
 
+    @quiet()
     def _propose(
         self, task: Task, designs: Designs, metrics: Values, known: set[bytes], generator: np.random.Generator
     ) -> Designs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,14 @@ DECADE = 10.0
 ITERATIONS = 60
 #: Designs whose posterior is asked for at once.
 BLOCK = 2048
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warning that sparse tensors go unchecked: linear_operator makes them, and leaves torch's default."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled", UserWarning)
+        yield
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ class Surfaces:
         A metric that is not modelled is NaN, but if it is constrained: no design has exceeded the limit, and it is
         taken to use nothing of it.
         """
-        with torch.no_grad(), one_thread():
+        with torch.no_grad(), one_thread(), quiet():
             parts = torch.split(self.features(designs), BLOCK)
             known = self.metrics(torch.cat([_means(self.model, part) for part in parts]))
         kept = {bound.metric: bound.reference for bound in problem.constraints}
@@ -135,7 +144,7 @@ def fit(problem: DesignProblem, designs: Designs, metrics: Values) -> Surfaces:
     logs = [bool((row > 0).all() and row.max() > DECADE * row.min()) for row in values.T]
     constants = [float(row[0]) if np.ptp(row) == 0 else np.nan for row in values.T]
     varied = [np.log(row) if log else row for row, log in zip(values.T, logs, strict=True) if np.ptp(row) > 0]
-    with one_thread():
+    with one_thread(), quiet():
         model = _processes(features(designs), np.stack(varied, -1), features.categorical) if varied else None
     return Surfaces(features, model, tuple(names), tuple(logs), tuple(constants))
 

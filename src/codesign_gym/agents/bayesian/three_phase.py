@@ -7,7 +7,6 @@ from itertools import islice
 
 import numpy as np
 
-from codesign_gym.agents.baselines.bilevel import excess
 from codesign_gym.agents.baselines.checks import number, whole
 from codesign_gym.agents.baselines.moves import fresh, keys, unknown
 from codesign_gym.agents.bayesian.surfaces import Features, Surfaces, fit, seeded, window
@@ -15,11 +14,13 @@ from codesign_gym.agents.evolution.operators import Ground
 from codesign_gym.agents.evolution.search import Evolution
 from codesign_gym.agents.interface import Task
 from codesign_gym.envs.core.designing import DesignCore
-from codesign_gym.envs.core.problem import DesignProblem, Values, rewards, score
+from codesign_gym.envs.core.problem import DesignProblem, Values, excess, rewards, score
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.pareto import hypervolume, nondominated
 from codesign_gym.simulators.accuracy.recipe import one_thread
 
+#: The first phase takes at most this share of what is granted: else a small grant would be random search.
+FIRST = 0.6
 POOL = 10  # random designs of which each of the first phase is the farthest from the others
 
 
@@ -33,7 +34,7 @@ class ThreePhase:
     processes predict, those designs are scored that add most hypervolume to the known one, one after another.
 
     Attributes:
-        samples: designs of the first phase.
+        samples: designs of the first phase, but 60 % of what is left of the grant at most.
         far: share of them that are far from one another; the others are random.
         batch: designs scored before the processes are fitted again.
         population, generations: of NSGA-II on the processes.
@@ -62,8 +63,9 @@ class ThreePhase:
             BudgetSpent: always, in the end.
         """
         problem, generator = task.recorder, np.random.default_rng(task.seed)
-        apart = spread(task.designed, generator, round(self.far * self.samples))
-        others = fresh(task.designed, generator, self.samples - len(apart), set(keys(apart)))
+        samples = min(self.samples, max(int(FIRST * problem.remaining), 2))
+        apart = spread(task.designed, generator, round(self.far * samples))
+        others = fresh(task.designed, generator, samples - len(apart), set(keys(apart)))
         designs = np.concatenate([apart, others])
         metrics = problem.evaluate(designs)
         with seeded(task.seed), one_thread():

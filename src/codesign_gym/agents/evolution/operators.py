@@ -15,7 +15,7 @@ from pymoo.core.problem import Problem
 from pymoo.core.repair import Repair
 from pymoo.core.sampling import Sampling
 
-from codesign_gym.agents.baselines.moves import fresh, keys, legal_designs, mutated, repaired, unknown
+from codesign_gym.agents.baselines.moves import fresh, keys, let_through, mutated, repaired, unknown
 from codesign_gym.envs.core.designing import DesignCore
 from codesign_gym.envs.core.space import Designs
 
@@ -92,7 +92,7 @@ class New(DuplicateElimination):  # type: ignore[misc]
             return pop
         designs = pop.get("X").astype(np.int64)
         found = {key for other in others if len(other) for key in keys(other.get("X").astype(np.int64))}
-        return pop[unknown(designs, self.ground.known | found) & legal_designs(self.ground.core, designs)]
+        return pop[unknown(designs, self.ground.known | found) & let_through(self.ground.core, designs)]
 
 
 class FullMating(Mating):  # type: ignore[misc]

@@ -17,8 +17,7 @@ from codesign_gym.agents.interface import Task
 from codesign_gym.agents.surrogate_gradient.encoding import Encoding, Points
 from codesign_gym.agents.surrogate_gradient.input_search import OPTIMIZERS
 from codesign_gym.agents.surrogate_gradient.surrogate import Shape, Surrogate
-from codesign_gym.envs.core.enforcement import TOLERANCE
-from codesign_gym.envs.core.problem import DesignProblem, Values, score, usage
+from codesign_gym.envs.core.problem import DesignProblem, Values, excess, score
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.errors import BadConfig, UnknownName
 
@@ -108,12 +107,12 @@ def log_regret(problem: DesignProblem, metrics: Values) -> NDArray[np.float64]:
     constraint come behind all that do not, by their excess.
     """
     scores = score(problem, metrics)
-    excess = np.maximum(usage(problem, metrics) - 1.0 - TOLERANCE, 0.0).sum(-1)
-    met = excess == 0
+    over = excess(problem, metrics)
+    met = over == 0
     best = scores[met].max() if met.any() else scores.max()
     regret = np.maximum(best - scores, 0.0)
     farthest = regret[met].max(initial=0.0) or 1.0
-    regret = np.where(met, regret, farthest * (1.0 + excess))
+    regret = np.where(met, regret, farthest * (1.0 + over))
     near = np.quantile(regret, 0.1) or farthest
     logs = np.log(regret + near)
     return np.asarray((logs - logs.mean()) / (logs.std() or 1.0))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.simulators.hardware.model import of_hardware
+from codesign_gym.simulators.hardware.model import Costs, of_hardware
 from codesign_gym.simulators.networks.layers import Layers, network
 
 Columns = dict[str, NDArray[np.float64]]
@@ -27,6 +27,12 @@ class Costing:
 
     network: Callable[[Any, Mapping[str, NDArray[np.float64]]], Columns]
     hardware: Callable[[Any], Columns]
+
+
+def per_layer(costs: Costs) -> Columns:
+    """Everything that adds up over layers, by name, each of shape (..., layers)."""
+    energy = {} if costs.energy_j is None else {"energy_j": costs.energy_j}
+    return {"latency_s": costs.latency_s, **costs.detail, **energy}
 
 
 def _sequential(model: Any, sums: Mapping[str, NDArray[np.float64]]) -> Columns:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import isfinite
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
+from codesign_gym.envs.accelerator import limits
 from codesign_gym.envs.accelerator.costing import COSTINGS
 from codesign_gym.envs.accelerator.problem import AcceleratorProblem
 from codesign_gym.envs.accelerator.sums import network_sums, summed
 from codesign_gym.envs.accelerator.template import Template, load
 from codesign_gym.envs.core.designing import DesignCore, Mode, design_core
 from codesign_gym.envs.core.enforcement import Unrepaired
-from codesign_gym.envs.core.problem import Constraint, Objective
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.records import Record
 from codesign_gym.simulators import networks
@@ -29,9 +29,11 @@ class Options(Record):
         network: the network (id, file or reference), or several, each with its weight in latency and energy.
         device: a device of the same model in place of the template's, such as another board.
         bits: of weights and activations; by default the highest that the device supports.
-        budget: metric to the most that it may be, in the metric's unit, over the template's limits; null lifts one.
+        budget: limits over the template's: ``latency`` or ``energy`` to a share of the device's own or an amount with
+            its unit (``"5 ms"``), or a metric's name to an amount in its unit; null lifts one.
         mode: ``construct`` a design knob by knob, or ``refine`` a random one by local moves.
         steps: moves of an episode of ``refine``.
+        preferences: ``fixed`` weights on the objectives, or ``sampled``: drawn for every episode and shown.
         enforcement: ``mask`` (bounds on the hardware), ``price``, both, or ``none``.
         action: ``discrete``, ``multidiscrete`` or ``box``.
     """
@@ -40,9 +42,10 @@ class Options(Record):
     network: str | dict[str, float] = "resnet18"
     device: str | None = None
     bits: int | None = Field(default=None, ge=1)
-    budget: dict[str, float | None] = Field(default_factory=dict)
+    budget: dict[str, float | str | None] = Field(default_factory=dict)
     mode: Mode = "construct"
     steps: int = Field(default=20, ge=1, le=10_000)
+    preferences: Literal["fixed", "sampled"] = "fixed"
     enforcement: Unrepaired = "mask+price"
     action: str = "discrete"
 
@@ -55,7 +58,14 @@ def build(options: Options, drawn: bool = False) -> DesignCore:
         BadConfig: for an option out of bounds.
         Infeasible: for limits that no design keeps, with the tightest.
     """
-    return design_core(accelerator_problem(options), options.mode, options.steps, options.enforcement, options.action)
+    return design_core(
+        accelerator_problem(options),
+        options.mode,
+        options.steps,
+        options.enforcement,
+        options.action,
+        options.preferences,
+    )
 
 
 def accelerator_problem(options: Options) -> AcceleratorProblem:
@@ -73,18 +83,11 @@ def accelerator_problem(options: Options) -> AcceleratorProblem:
         raise BadConfig("network is {}; accepted: a network, or several with their weights")
     works = tuple((weight, _work(template, name, options.bits)) for name, weight in weighted.items())
     own = _own_metrics(template, works)
-    for name in options.budget:
-        if name not in template.file.metrics:
-            raise UnknownName("budget", name, template.file.metrics)
     return AcceleratorProblem(
         template=template,
         networks=tuple((weight, network_sums(template, work)) for weight, work in works),
-        objectives=tuple(
-            Objective(term.metric, -term.weight / scale, scale, worst=scale)
-            for term in template.file.objectives
-            for scale in [own[term.metric] if term.reference is None else term.reference]
-        ),
-        constraints=_constraints(template, options.budget, own),
+        objectives=limits.objectives(template, own),
+        constraints=limits.constraints(template, options.budget, own),
     )
 
 
@@ -111,18 +114,3 @@ def _own_metrics(template: Template, works: tuple[tuple[float, Workload], ...]) 
         if name not in total:
             raise BadConfig(f"template {template.name!r}: {UnknownName('metric', name, total)}")
     return total
-
-
-def _constraints(
-    template: Template, budget: Mapping[str, float | None], own: Mapping[str, float]
-) -> tuple[Constraint, ...]:
-    """The template's limits and the user's budget over them."""
-    board: Mapping[str, float] = getattr(template.device.model, "limits", {})
-    limits = {
-        name: board.get(name, own[name]) if value is None else value for name, value in template.file.limits.items()
-    }
-    for name, value in budget.items():
-        if value is not None and not (isfinite(value) and value > 0):
-            raise BadConfig(f"budget {name!r} is {value}; accepted: a positive number, or null for none")
-    kept = {name: value for name, value in {**limits, **budget}.items() if value is not None}
-    return tuple(Constraint(name, float(value)) for name, value in kept.items())

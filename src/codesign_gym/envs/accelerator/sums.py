@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign_gym.envs.accelerator.costing import per_layer
 from codesign_gym.envs.accelerator.template import Template
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.errors import BadConfig, UnknownName
@@ -132,11 +133,8 @@ def summed(model: CostModel, work: Workload, images: NDArray[Any]) -> Sums:
     """Sums over layers, (...), of a model whose chosen parameters are (..., 1), for batches of (..., 1) images."""
     layers = replace(work.layers, batch=images + 0 * work.layers.batch)
     costs: Costs = model.cost(layers, work.bits)
-    columns = {"latency_s": costs.latency_s, **costs.detail}
-    if costs.energy_j is not None:
-        columns["energy_j"] = costs.energy_j
     # Not a matrix product: its last bits hang on how many designs there are.
-    return {name: np.multiply(column, work.repeats, order="C").sum(-1) for name, column in columns.items()}
+    return {name: np.multiply(column, work.repeats, order="C").sum(-1) for name, column in per_layer(costs).items()}
 
 
 def network_sums(template: Template, work: Workload) -> Network:

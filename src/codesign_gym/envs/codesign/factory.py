@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from codesign_gym.catalog import attribute
-from codesign_gym.envs.accelerator.costing import COSTINGS
+from codesign_gym.envs.accelerator import limits
+from codesign_gym.envs.accelerator.costing import COSTINGS, per_layer
 from codesign_gym.envs.accelerator.template import Template
 from codesign_gym.envs.accelerator.template import load as load_template
 from codesign_gym.envs.codesign.problem import CoDesignProblem, Quality
@@ -38,7 +39,9 @@ class Options(Record):
         quality: ``measured`` (a supernet trained here, quantized), ``tabular`` (a made-up sum), or
             ``"package.module:function"``, called with the space's name, the space, the bitwidths and the seed.
         weights: of the score's terms by metric, over the defaults; 0 leaves a term out.
-        budget: metric to the most that it may be, in the metric's unit, over the template's limits; null lifts one.
+        budget: limits over the template's: ``latency`` or ``energy`` to a share of what the dearest network needs on
+            the device's own design, or to an amount with its unit (``"5 ms"``); or a metric's name to an amount in its
+            unit; null lifts one.
         floor: the least quality, as a share of that of the dearest operators at the highest bitwidths; None for none.
         mode: ``construct`` a design knob by knob, or ``refine`` a random one by local moves.
         steps: moves of an episode of ``refine``.
@@ -54,8 +57,8 @@ class Options(Record):
     bits: Sequence[int] | None = None
     quality: str = "measured"
     weights: dict[str, float] = Field(default_factory=dict)
-    budget: dict[str, float | None] = Field(default_factory=dict)
-    floor: float | None = Field(default=None, gt=0, le=1)
+    budget: dict[str, float | str | None] = Field(default_factory=dict)
+    floor: float | None = Field(default=None, gt=0, lt=1)
     mode: Mode = "construct"
     steps: int = Field(default=30, ge=1, le=10_000)
     preferences: Literal["fixed", "sampled"] = "fixed"
@@ -150,10 +153,7 @@ def _own_metrics(template: Template, space: OperatorSpace, design: np.ndarray, b
     """Metrics of the device's own design that runs the dearest network."""
     device, costing = template.device, COSTINGS[template.file.costing]
     costs = space.cost(device, design, bits)
-    columns = {"latency_s": costs.latency_s, **costs.detail}
-    if costs.energy_j is not None:
-        columns["energy_j"] = costs.energy_j
-    found = costing.network(device.model, {name: np.asarray(column) for name, column in columns.items()})
+    found = costing.network(device.model, {name: np.asarray(column) for name, column in per_layer(costs).items()})
     own = {name: float(column[0]) for name, column in found.items()}
     return own | {name: float(column) for name, column in costing.hardware(device.model).items()}
 
@@ -163,9 +163,8 @@ def _objectives(
 ) -> tuple[Objective, ...]:
     """The quality against that of the dearest network, and the template's terms as shares of their references."""
     terms = {quality.metric_name: (QUALITY_WEIGHT, best, 0.0)}  # weight per unit, reference, worst
-    for term in template.file.objectives:
-        scale = own[term.metric] if term.reference is None else term.reference
-        terms[term.metric] = (-term.weight / scale, scale, scale)
+    for term in limits.objectives(template, own):
+        terms[term.metric] = (term.weight, term.reference, term.reference)
     for name, weight in weights.items():
         if name not in terms:
             raise UnknownName("weight", name, terms)
@@ -183,15 +182,5 @@ def _constraints(
     template: Template, quality: Quality, options: Options, best: float, own: Mapping[str, float]
 ) -> tuple[Constraint, ...]:
     """The template's limits, the user's budget over them, and the floor."""
-    board: Mapping[str, float] = getattr(template.device.model, "limits", {})
-    limits = {n: board.get(n, own[n]) if value is None else value for n, value in template.file.limits.items()}
-    for name, value in options.budget.items():
-        if name not in template.file.metrics:
-            raise UnknownName("budget", name, template.file.metrics)
-        if value is not None and not (isfinite(value) and value > 0):
-            raise BadConfig(f"budget {name!r} is {value}; accepted: a positive number, or null for none")
-    kept = {name: value for name, value in {**limits, **options.budget}.items() if value is not None}
     floor = () if options.floor is None else (Constraint(quality.metric_name, options.floor * best, best),)
-    if floor and options.floor == 1:
-        raise BadConfig("floor is 1; accepted: a share below 1 of the dearest network's quality")
-    return (*(Constraint(name, float(value)) for name, value in kept.items()), *floor)
+    return (*limits.constraints(template, options.budget, own), *floor)

@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.envs.accelerator.costing import COSTINGS, Columns
+from codesign_gym.envs.accelerator.costing import COSTINGS, Columns, per_layer
+from codesign_gym.envs.accelerator.limits import Limited
 from codesign_gym.envs.accelerator.template import Template
-from codesign_gym.envs.core.outlook import Completion, Free, Outlook
+from codesign_gym.envs.core.outlook import Outlook
 from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
 from codesign_gym.envs.core.reach import check_reachable
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
@@ -62,8 +63,7 @@ class CoDesignProblem(Computed):
     constraints: tuple[Constraint, ...]
 
     def __post_init__(self) -> None:
-        known = self.hardware(np.zeros((1, len(self.space)), dtype=np.int64))
-        bounds = [b for b in self.constraints if b.metric not in known and b.metric != self.quality.metric_name]
+        bounds = [bound for bound in self.limited.unknown if bound.metric != self.quality.metric_name]
         check_reachable(self.space, bounds, lambda name, designs: self.costs(designs)[name], STARTS)
 
     @cached_property
@@ -119,41 +119,20 @@ class CoDesignProblem(Computed):
         searched = self.operators.step > 0
         widths = np.where(searched[:, None], bits[:, self.operators.layer], self.bit_values[-1])  # (batch, rows, 2)
         costs = model.cost(layers, widths)
-        columns = {"latency_s": costs.latency_s, **costs.detail}
-        if costs.energy_j is not None:
-            columns["energy_j"] = costs.energy_j
         # Laid out row by row: the last bits of sums hang on the order, which else hangs on how many designs there are.
-        sums = {name: np.ascontiguousarray(column).sum(-1) for name, column in columns.items()}
+        sums = {name: np.ascontiguousarray(column).sum(-1) for name, column in per_layer(costs).items()}
         found = {name: column / images[:, 0] for name, column in costing.network(model, sums).items()}
         return {**found, **costing.hardware(model)}
 
-    def hardware(self, designs: Designs) -> Columns:
-        """Metrics of the hardware alone, each of shape (batch,), of designs (batch, knobs)."""
-        chosen = designs[:, : len(self.template.space)]
-        return COSTINGS[self.template.file.costing].hardware(self.template.model(chosen))
+    @property
+    def limited(self) -> Limited:
+        """What the template's knobs tell of the bounds."""
+        return Limited(self.template, self.space, self.constraints)
 
     @cached_property
     def outlook(self) -> Outlook:
-        """Of the bounds on the hardware, which grows, or else falls, with every knob; nothing of the others."""
-        if not self.constraints:
-            return Free(0, self.space.choices)
-        return Completion(self._known_usage, self._least, self.space.sizes)
-
-    def _known_usage(self, designs: Designs) -> Values:
-        """Usages of shape (batch, constraints); 0 where more than the hardware has to be known."""
-        found, nothing = self.hardware(designs), np.zeros(len(designs))
-        columns = [bound.usage(found[bound.metric]) if bound.metric in found else nothing for bound in self.constraints]
-        return np.stack([np.broadcast_to(column, (len(designs),)) for column in columns], axis=-1)
-
-    @cached_property
-    def _least(self) -> Designs:
-        """The choice of every knob that uses least of each constraint, by itself, shape (constraints, knobs)."""
-        least = np.zeros((len(self.constraints), len(self.space)), dtype=np.int64)
-        for index, knob in enumerate(self.template.space.knobs):
-            designs = np.zeros((len(knob.values), len(self.space)), dtype=np.int64)
-            designs[:, index] = np.arange(len(knob.values))
-            least[:, index] = self._known_usage(designs).argmin(0)
-        return least
+        """Of the bounds on the hardware; nothing of the others."""
+        return self.limited.outlook
 
     @property
     def measured(self) -> bool:

@@ -67,7 +67,7 @@ class Reward(Protocol):
 
 @dataclass(frozen=True)
 class TerminalReward:
-    """Nothing until the design is finished; then the objectives' rewards, less the price of usage above the limit."""
+    """Nothing until the design is finished; then the objectives' rewards, less the price of usage beyond the limits."""
 
     def __call__(
         self, problem: DesignProblem, before: ConstructState, after: ConstructState, finished: Array
@@ -77,7 +77,8 @@ class TerminalReward:
         if finished.any():
             metrics = after.metrics[finished]
             earned[finished] = before.preference[finished] * rewards(problem, metrics)
-            price[finished] = -(before.price[finished] * (usage(problem, metrics) - 1.0)).sum(-1)
+            excess = np.maximum(usage(problem, metrics) - 1.0, 0.0)  # what stays below a limit earns nothing
+            price[finished] = -(before.price[finished] * excess).sum(-1)
         return {**dict(zip(objective_names(problem), earned.T, strict=True)), "price": price}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign_gym.envs.core.enforcement import TOLERANCE
 from codesign_gym.envs.core.outlook import Free, Outlook, Tables
 from codesign_gym.envs.core.separable import Separable
 from codesign_gym.envs.core.space import Designs, DesignSpace
@@ -215,7 +216,12 @@ def usage(problem: DesignProblem, metrics: Values) -> Values:
 
 def feasible(problem: DesignProblem, metrics: Values) -> NDArray[np.bool_]:
     """Whether each row of metrics keeps within every constraint (to a relative 1e-9), shape (batch,)."""
-    return np.asarray((usage(problem, metrics) <= 1 + 1e-9).all(-1))
+    return np.asarray((usage(problem, metrics) <= 1 + TOLERANCE).all(-1))
+
+
+def excess(problem: DesignProblem, metrics: Values) -> Values:
+    """By how much of their limits each row of metrics exceeds its constraints, summed, shape (batch,); 0 if feasible."""
+    return np.asarray(np.maximum(usage(problem, metrics) - 1.0 - TOLERANCE, 0.0).sum(-1))
 
 
 def objective_names(problem: DesignProblem) -> list[str]:

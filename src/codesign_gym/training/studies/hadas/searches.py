@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from codesign_gym.agents import interface
-from codesign_gym.agents.baselines.bilevel import Bilevel, Inner, Population, distinct_outer, excess
+from codesign_gym.agents.baselines.bilevel import Bilevel, Inner, Population, distinct_outer
 from codesign_gym.agents.interface import Agent, Task
 from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.envs.core.construct import ConstructCore
-from codesign_gym.envs.core.problem import DesignProblem, score
+from codesign_gym.envs.core.problem import DesignProblem, excess, score
 
 CLOCK = "_hz"  # how the names of clock knobs end
 
