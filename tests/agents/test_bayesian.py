@@ -14,16 +14,17 @@ from codesign_gym.agents.bayesian.agent import Bayesian
 from codesign_gym.agents.bayesian.surfaces import Features, fit, modelled, window
 from codesign_gym.agents.bayesian.three_phase import ThreePhase, additions, spread
 from codesign_gym.agents.interface import Agent
-from codesign_gym.envs.core.problem import Constraint, Objective, feasible, reference_point, rewards
+from codesign_gym.envs.core.problem import Constraint, Objective, feasible, reference_point, rewards, score
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.pareto import hypervolume
 
 PROBLEM = Engine()
-CHEAP = Bayesian(start=16, batch=12, samples=16, pool=48, climbs=1, rounds=2)
+CHEAP = Bayesian(start=16, batch=2, samples=8, pool=32, climbs=1, rounds=2)
+THREE_PHASE = ThreePhase(samples=16, batch=12, population=20, generations=6)
 AGENTS: dict[str, Agent] = {
     "score": CHEAP,
     "hypervolume": replace(CHEAP, improves="hypervolume"),
-    "three-phase": ThreePhase(samples=16, batch=12, population=20, generations=8),
+    "three-phase": THREE_PHASE,
 }
 
 
@@ -57,39 +58,61 @@ def test_hypervolumes_ask_for_a_reference_point_before_anything_is_spent() -> No
 @pytest.mark.parametrize("agent", AGENTS.values(), ids=AGENTS)
 def test_the_grant_is_spent_and_a_seed_fixes_every_proposal(agent: Agent) -> None:
     core, state, threads = core_of(PROBLEM), torch.get_rng_state(), torch.get_num_threads()
-    first, again = (run(agent, core, 30, 1, proposals=30) for _ in range(2))
-    assert first.evaluations == 30
+    first, again = (run(agent, core, 18, 1, proposals=18) for _ in range(2))
+    assert first.evaluations == 18
     assert (first.known_metrics[:, 2] <= 16).all()
     np.testing.assert_array_equal(first.designs, again.designs)
-    np.testing.assert_array_equal(run(agent, core, 30, 1, known=first).designs, first.designs)
+    np.testing.assert_array_equal(run(agent, core, 18, 1, known=first).designs, first.designs)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 
 
 def test_constraints_that_no_mask_keeps_are_learnt() -> None:
     tight = Engine(constraints=(Constraint("multipliers", 4.0),))
-    recorder = run(replace(CHEAP, start=24), core_of(tight, "none"), 36, proposals=36)
+    recorder = run(replace(CHEAP, start=24, batch=4), core_of(tight, "none"), 28, proposals=28)
     kept = feasible(tight, recorder.known_metrics)
     assert kept[:24].mean() < 0.7
     assert kept[24:].mean() > kept[:24].mean()
 
 
+def test_what_is_proposed_scores_higher_than_three_quarters_of_random_designs() -> None:
+    ahead = []
+    for seed in range(3):
+        scores = score(
+            PROBLEM, run(replace(CHEAP, start=24, batch=4), core_of(PROBLEM), 28, seed, proposals=28).known_metrics
+        )
+        ahead.append(scores[24:].mean() - np.quantile(scores[:24], 0.75))
+    assert np.median(ahead) > 0
+
+
+@pytest.mark.slow
 def test_the_score_is_better_than_that_of_random_search() -> None:
     core = core_of(PROBLEM)
     ours, random = (
-        [regret(PROBLEM, run(agent, core, 40, seed, proposals=40)) for seed in range(5)] for agent in (CHEAP, Random())
+        [regret(PROBLEM, run(agent, core, 40, seed, proposals=40)) for seed in range(5)]
+        for agent in (replace(CHEAP, batch=12), Random())
     )
     assert np.median(ours) < np.median(random)
 
 
-@pytest.mark.parametrize("name", ["hypervolume", "three-phase"])
-def test_the_front_is_larger_than_that_of_random_search(name: str) -> None:
+@pytest.mark.parametrize(
+    "agent",
+    [replace(CHEAP, improves="hypervolume", start=24, batch=4), THREE_PHASE],
+    ids=["hypervolume", "three-phase"],
+)
+def test_the_front_is_larger_than_that_of_random_search(agent: Agent) -> None:
     core = core_of(PROBLEM)
     ours, random = (
-        [volume(PROBLEM, run(agent, core, 40, seed, proposals=40).known_metrics) for seed in range(5)]
-        for agent in (AGENTS[name], Random())
+        [volume(PROBLEM, run(one, core, 28, seed, proposals=28).known_metrics) for seed in range(2)]
+        for one in (agent, Random())
     )
-    assert np.median(ours) > np.median(random)
+    assert np.mean(ours) > np.mean(random)
+
+
+def test_the_first_phase_leaves_a_small_grant_room_for_the_others() -> None:
+    sized = (replace(THREE_PHASE, samples=samples, batch=8, population=8, generations=2) for samples in (60, 12))
+    first, second = (run(agent, core_of(PROBLEM), 20, proposals=20) for agent in sized)
+    np.testing.assert_array_equal(first.designs, second.designs)
 
 
 def test_features_are_ranks_of_ordered_free_knobs_and_names_of_others() -> None:

@@ -194,7 +194,7 @@ def test_a_wrong_option_is_one_clear_line(options: dict[str, Any], message: str)
 
 def test_a_cost_file_of_many_devices_needs_a_column(tmp_path: Path) -> None:
     options = table_options(tmp_path) | {"cost_column": None}
-    with pytest.raises(BadConfig, match="accepted: beside the option cost_column"):
+    with pytest.raises(BadConfig, match=r"needs the option cost_column, one of its columns: .*phone"):
         layer_ops_problem(Options(**options))
 
 

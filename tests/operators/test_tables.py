@@ -13,7 +13,7 @@ from space_samples import CELLS, chain, every_design, operators_csv, space_of
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators import operators
 from codesign_gym.simulators.operators.tables import is_of_operators, read_operators
-from codesign_gym.simulators.operators.tables_cells import read_cells, written
+from codesign_gym.simulators.operators.tables_cells import read_accuracies, read_cells, written
 from codesign_gym.simulators.operators.tables_networks import fit, read_networks
 
 
@@ -35,19 +35,21 @@ def test_a_column_a_device_is_in_milliseconds_and_millijoules(tmp_path: Path) ->
     assert found["energy_j"][space.allowed] == pytest.approx(3e-3)
     with pytest.raises(BadConfig, match="no column c_latency; accepted devices: a, b"):
         read_operators(path, space, "c")
+    with pytest.raises(BadConfig, match="accepted: cost_column a or b; the file has op, a_latency, b_latency, b_en"):
+        read_operators(path, space)
 
 
 def test_a_missing_operator_is_named(tmp_path: Path) -> None:
     path = operators_csv(tmp_path, chain())
     path.write_text("\n".join(line for line in path.read_text().splitlines() if "stage1.2.k5_e3" not in line))
-    with pytest.raises(BadConfig, match=r"no entry for operator.*stage1\.2\.k5_e3"):
+    with pytest.raises(BadConfig, match=r"^.*operators\.csv: no row for operator 'stage1\.2\.k5_e3'$"):
         read_operators(path, chain())
 
 
 def test_an_operator_given_twice_is_named_by_its_rows(tmp_path: Path) -> None:
     path = operators_csv(tmp_path, chain())
     path.write_text(path.read_text() + "\nstage1.1.skip,9")
-    with pytest.raises(BadConfig, match="rows 1 and 9 have the same operator"):
+    with pytest.raises(BadConfig, match=r"row 1 and row 9 have the same operator 'stage1\.1\.skip'"):
         read_operators(path, chain())
 
 
@@ -71,7 +73,7 @@ def cells_csv(folder: Path, drop: int = 0, extra: str = "") -> Path:
 
 def test_cells_are_read_by_their_architecture_and_by_number(tmp_path: Path) -> None:
     space, path = space_of(CELLS), cells_csv(tmp_path)
-    table = read_cells(path, space, "top1", 0.01)
+    table = read_accuracies(path, space, "top1")
     designs = every_design(space)
     assert table[tuple(designs.T)] == pytest.approx(0.1 + 0.01 * np.arange(8))
     numbered = tmp_path / "latency.csv"
@@ -88,11 +90,13 @@ def test_cells_are_read_by_their_architecture_and_by_number(tmp_path: Path) -> N
         (0, "8,|none~0|+|none~0|cnov~1|,50", "row 9: arch_str is |none~0|+|none~0|cnov~1|"),
         (0, "8,|none~0|+|none~0|conv~2|,50", "row 9: arch_str is"),
         (1, "8,|none~0|+|none~0|none~1|,nan", "row 8: top1 is nan"),
+        (1, "8,|none~0|+|none~0|none~1|,100.5", "row 8: top1 is 100.5; accepted: 0 to 100 per cent"),
+        (1, "8,|none~0|+|none~0|none~1|,-1", "row 8: top1 is -1; accepted: a positive, finite number or 0"),
     ],
 )
 def test_cells_that_lack_repeat_or_are_none_are_named(tmp_path: Path, drop: int, extra: str, message: str) -> None:
     with pytest.raises(BadConfig) as caught:
-        read_cells(cells_csv(tmp_path, drop, extra), space_of(CELLS), "top1", 0.01)
+        read_accuracies(cells_csv(tmp_path, drop, extra), space_of(CELLS), "top1")
     assert message in str(caught.value)
 
 
@@ -107,20 +111,20 @@ def test_numbers_need_the_file_that_explains_them(tmp_path: Path) -> None:
 
 def test_a_space_with_too_many_designs_is_in_no_table(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"9\.85e\+20 designs"):
-        read_cells(cells_csv(tmp_path), operators.load("fbnet"), "top1", 0.01)
+        read_accuracies(cells_csv(tmp_path), operators.load("fbnet"), "top1")
 
 
 def test_a_broken_archive_is_one_clear_line(tmp_path: Path) -> None:
     path = tmp_path / "cells.csv.gz"
     path.write_bytes(b"\x1f\x8bnothing")
     with pytest.raises(BadConfig, match=r"cells\.csv\.gz"):
-        read_cells(path, space_of(CELLS), "top1", 0.01)
+        read_accuracies(path, space_of(CELLS), "top1")
 
 
 def test_sums_are_recovered_from_whole_networks(tmp_path: Path) -> None:
     space = chain()
     true = np.array([[1.0, 2.0, 4.0], [0.5, 2.5, 3.0], [2.0, 5.0, 0.0]])
-    designs = np.tile(every_design(space), (3, 1))
+    designs = every_design(space)
     latency = true[np.arange(3), designs].sum(-1)
     code = {name: number for number, name in enumerate(space.codes)}
     names = [[layer.operators[i] for layer, i in zip(space.layers, design, strict=True)] for design in designs]
@@ -135,6 +139,13 @@ def test_sums_are_recovered_from_whole_networks(tmp_path: Path) -> None:
     path.write_text("arch,phone\n0 1 0,5")
     with pytest.raises(BadConfig, match="row 1: arch is 0 1 0; accepted: 3 numbers below 3"):
         read_networks(path, space, "phone")
+
+
+def test_a_network_given_twice_is_named_by_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "networks.csv"
+    path.write_text("arch,phone\n0 1 1,5\n1 1 1,6\n0  1 1,7")
+    with pytest.raises(BadConfig, match=r"networks\.csv: row 1 and row 3 have the same architecture"):
+        read_networks(path, chain(), "phone")
 
 
 @pytest.mark.reference
@@ -185,6 +196,6 @@ def test_nas_bench_201s_optima_are_found(references: Path) -> None:
     space = operators.load("nasbench201")
     path = references / "nasbench201/nb201_accuracy.csv.gz"
     for column, optimum in (("c10_test_200ep", 94.3733), ("c100_test_200ep", 73.5133), ("in16_test_200ep", 47.3111)):
-        assert 100 * read_cells(path, space, column, 0.01).max() == pytest.approx(optimum, abs=1e-4)
+        assert 100 * read_accuracies(path, space, column).max() == pytest.approx(optimum, abs=1e-4)
     with pytest.raises(BadConfig, match="13626 of 15625 cells are missing"):
         read_cells(references / "nasbench201/nb201_1999_latency_devices.csv.gz", space, "eagle_gtx", 1e-3, path)

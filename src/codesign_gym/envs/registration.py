@@ -94,6 +94,12 @@ def default_grant(env: str) -> int:
     return DESIGNS if recipe is None or recipe.default_grant is None else int(recipe.default_grant)
 
 
+def completed(env: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """An environment's arguments, its defaults among them where it has a recipe; errors as in :func:`specification`."""
+    recipe = getattr(_made(env), "recipe", None)
+    return dict(options) if recipe is None else dict(recipe.options.model_validate(options).model_dump())
+
+
 def takes(env: str, name: str, value: Any, options: Mapping[str, Any]) -> bool:
     """Whether an environment has an argument and accepts a value for it beside others, as far as can be known unmade.
 

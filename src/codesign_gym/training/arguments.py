@@ -17,7 +17,10 @@ Device = Annotated[str | None, typer.Option(help="Id or YAML file.")]
 Data = Annotated[str | None, typer.Option(help="package.module:loaders of the network's images.")]
 Budget = Annotated[
     list[str] | None,
-    typer.Option(help="latency=0.6 (share of the highest bitwidth's), latency=5us, size=20kB; may repeat."),
+    typer.Option(
+        help="latency=0.6 (a share of what the environment's reference design needs, see show ENV), latency=5us, "
+        "size=20kB; may repeat."
+    ),
 ]
 Bits = Annotated[
     str | None,

@@ -8,9 +8,9 @@ from typing import Any
 import gymnasium as gym
 
 from codesign_gym.agents import interface
-from codesign_gym.catalog import Catalog
+from codesign_gym.catalog import Catalog, attribute
 from codesign_gym.envs.accelerator import template
-from codesign_gym.envs.registration import ENVIRONMENTS, plugged_in
+from codesign_gym.envs.registration import ENVIRONMENTS, MULTI_OBJECTIVE, plugged_in
 from codesign_gym.errors import CodesignError, UnknownName
 from codesign_gym.records import Record, read_yaml
 from codesign_gym.simulators import dvfs, operators
@@ -26,6 +26,12 @@ FILES: dict[str, Catalog] = {
     "socs": dvfs.CATALOG,
     "spaces": operators.CATALOG,
     "templates": template.CATALOG,
+}
+
+#: Environment id to the docstring that describes it.
+DOCUMENTED: dict[str, str] = {
+    **{name: f"{single}.__doc__" for name, (single, _) in ENVIRONMENTS.items()},
+    MULTI_OBJECTIVE: "codesign_gym.envs.multi_objective:__doc__",
 }
 
 #: What a user's own YAML file of each kind holds.
@@ -46,7 +52,7 @@ def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
         UnknownName: for a kind that does not exist.
     """
     kinds = {name: [(i, _title(catalog, i)) for i in catalog.names()] for name, catalog in FILES.items()}
-    kinds["envs"] = [(name, _first_line(name)) for name in ENVIRONMENTS] + [
+    kinds["envs"] = [(name, _first_line(name)) for name in DOCUMENTED] + [
         (name, f"plug-in, {module}") for name, module in plugged_in().items()
     ]
     kinds["studies"] = [(name, title) for name, (title, _) in STUDIES.items()]
@@ -61,7 +67,7 @@ def describe(name: str) -> str:
     Raises:
         UnknownName: with the nearest id of any kind.
     """
-    if name in ENVIRONMENTS:
+    if name in DOCUMENTED:
         return str(gym.spec(name)) + "\n\n" + _docstring(name)
     kinds = [kind for kind, catalog in FILES.items() if name in catalog.names()]
     study = [f"{name}: {STUDIES[name][0]}\nrun: codesign-gym study {name}"] if name in STUDIES else []
@@ -69,7 +75,7 @@ def describe(name: str) -> str:
         kinds = [_kind(Path(name))]
     if not kinds and not study:
         known = [i for catalog in FILES.values() for i in catalog.names()]
-        raise UnknownName("id", name, [*known, *ENVIRONMENTS, *STUDIES])
+        raise UnknownName("id", name, [*known, *DOCUMENTED, *STUDIES])
     return "\n\n".join([*study, *(_described(kind, name) for kind in kinds)])
 
 
@@ -125,6 +131,4 @@ def _first_line(env: str) -> str:
 
 
 def _docstring(env: str) -> str:
-    from codesign_gym.catalog import attribute
-
-    return attribute(ENVIRONMENTS[env][0]).__doc__ or ""
+    return attribute(DOCUMENTED[env]) or ""

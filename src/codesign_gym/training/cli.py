@@ -34,7 +34,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Agents that design a network's precision and the hardware that runs it.",
+    help="Agents that choose a network's operators and precision, the accelerator it runs on, mappings and clocks.",
 )
 #: What a mistake on the command line raises; typer brings its own click, whose place varies with its version.
 USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from codesign_gym.envs.registration import completed
 from codesign_gym.errors import BadConfig
 from codesign_gym.training import plots
 from codesign_gym.training.config import RunConfig
 from codesign_gym.training.folder import RunFolder
+
+#: Options that say how an agent comes to a design of a problem, and not which problem it is.
+WALKED = ("mode", "steps", "preferences", "enforcement", "reward", "observation", "action")
 
 
 def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
@@ -35,11 +39,11 @@ def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     configs, results = [folder.config() for folder in folders], [folder.result() for folder in folders]
     for path, config, result in zip(paths, configs, results, strict=True):
         this, first = _problem(config, result), _problem(configs[0], results[0])
-        for name, value in first.items():
-            if this[name] != value:
+        for name in {**first, **this}:
+            if this.get(name) != first.get(name):
                 raise BadConfig(
-                    f"{path} is a run of another problem than {paths[0]}: {name} {this[name]} there, {value} here; "
-                    "compare runs of one problem"
+                    f"{path} is a run of another problem than {paths[0]}: {name} {this.get(name)} there, "
+                    f"{first.get(name)} here; compare runs of one problem"
                 )
     for i, config in enumerate(configs):
         if config in configs[:i]:
@@ -71,18 +75,22 @@ def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
             curves[agent] = table
     rows.sort(key=lambda row: -row["score_median"])
     if curves:
-        x, y = plots.axes_of(results[0])
-        plots.front(out / "pareto.png", curves, x, y, results[0]["constraints"].get(x), results[0]["reference"])
+        plots.front(out / "pareto.png", curves, results[0])
         plots.learning_curve(out / "learning_curves.png", curves)
     return rows
 
 
 def _problem(config: RunConfig, result: dict[str, Any]) -> dict[str, Any]:
-    """What runs of one problem have in common; a network and a device show in what the highest choice costs."""
+    """What runs of one problem have in common.
+
+    A network and a device show in what the highest choice costs; where it is no landmark, the options tell.
+    """
+    options = {} if result["reference"] else completed(config.env, config.options)
     return {
         "environment": config.env,
         "objective": result["objective"],
         "limits": result["constraints"],
         "metrics of the highest choice": result["reference"],
+        **{f"option {name}": value for name, value in options.items() if name not in WALKED},
         "knobs": list(result["design"]),
     }

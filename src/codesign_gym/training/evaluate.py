@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from codesign_gym.errors import BadConfig, StorageError
 from codesign_gym.training import control
 from codesign_gym.training.config import agent_of
 from codesign_gym.training.folder import POLICY, RunFolder
-from codesign_gym.training.train import choices, core_of, reference
+from codesign_gym.training.train import choices, core_of, maximized, reference
 
 
 def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
@@ -23,7 +22,7 @@ def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
 
     Without changes this is the run's best design; with them (another device, network or budget) it is
     the design that the trained policy builds there, or, for an agent without a policy, the best
-    design itself, repaired to the new budget.
+    design itself; both repaired to the new limits where the problem has tables to do it by.
 
     Args:
         folder: a finished run.
@@ -47,17 +46,18 @@ def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
         if saved is None:
             raise StorageError(f"{folder.path} has lost its {POLICY}, which would act elsewhere; train it again")
         source = "policy"
-        design = agent.designs(replace(core, enforcement=replace(core.enforcement, project=True)), *saved)
+        design = agent.designs(core, *saved)
     else:
         source = "design"
         design = _translated(config.agent, list(result["design"].values()), problem.space)
-        if changes and problem.separable is not None:
-            design = project(problem.separable, design)
+    if changes and problem.separable is not None:
+        design = project(problem.separable, design)
     metrics = problem.evaluate(design)
     return {
         "source": source,
         "options": {**config.options, **changes},
         "metrics": dict(zip((m.name for m in problem.metrics), map(float, metrics[0]), strict=True)),
+        "maximized": maximized(problem),
         "feasible": bool(feasible(problem, metrics)[0]),
         "score": float(score(problem, metrics)[0]),
         "claims": problem.claim(design[0]),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from codesign_gym.pareto import nondominated
 from codesign_gym.storage import replacing
+from codesign_gym.training import tables
 
 matplotlib.use("Agg")
 
@@ -27,35 +28,67 @@ AXES = {
     "accuracy": ("accuracy on search images (%)", 100.0),
     "loss": ("loss", 1.0),
 }
+#: How the knobs of a layer's bitwidths are called after its name.
+BITS = (".weight_bits", ".activation_bits")
+#: Knobs of a picture that are labelled, and its greatest width in inches.
+LABELS, WIDEST = 60, 17.0
 
 
-def design(path: Path, choices: Mapping[str, float | str], slots: int = 2) -> None:
-    """Bars of the chosen value of every knob, one colour per kind of knob."""
-    figure, axes = plt.subplots(figsize=(max(5.0, 0.28 * len(choices)), 3.6))
-    names, values = list(choices), [float(v) if not isinstance(v, str) else 0.0 for v in choices.values()]
-    for slot in range(slots):
-        groups = np.arange(len(names[slot::slots]))
-        label = names[slot].rpartition(".")[2].replace("_", " ")
-        axes.bar(groups + (slot - (slots - 1) / 2) * 0.8 / slots, values[slot::slots], 0.8 / slots, label=label)
-    ticks = [name.rpartition(".")[0] or name for name in names[::slots]]
-    axes.set_xticks(np.arange(len(ticks)), ticks, rotation=90, fontsize=7)
+def design(path: Path, choices: Mapping[str, float | str], shares: NDArray[np.float64]) -> None:
+    """The choices of a design by knob; ``shares`` are the choices as shares of the highest, shape (knobs,)."""
+    layers = [name.removesuffix(BITS[0]) for name in list(choices)[::2]]
+    if list(choices) == [layer + kind for layer in layers for kind in BITS]:
+        _bitwidths(path, layers, [float(value) for value in choices.values()])
+    else:
+        _knobs(path, choices, shares)
+
+
+def _bitwidths(path: Path, layers: Sequence[str], bits: Sequence[float]) -> None:
+    """Two bars a layer; the bitwidths alternate like :data:`BITS`."""
+    figure, axes = plt.subplots(figsize=(max(5.0, 0.56 * len(layers)), 3.6))
+    for slot, kind in enumerate(BITS):
+        label = kind.lstrip(".").replace("_", " ")
+        axes.bar(np.arange(len(layers)) + 0.4 * slot - 0.2, bits[slot::2], 0.4, label=label)
+    axes.set_xticks(np.arange(len(layers)), layers, rotation=90, fontsize=7)
     axes.set_ylabel("chosen value")
-    axes.legend(fontsize=8, ncols=slots, loc="upper center", bbox_to_anchor=(0.5, 1.16), frameon=False)
+    axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.16), frameon=False)
     _save(figure, path)
 
 
-def front(
-    path: Path, runs: Mapping[str, pd.DataFrame], x: str, y: str, limit: float | None, reference: Mapping[str, float]
-) -> None:
-    """Every scored design of each run and the designs that none beats, with the limit and the reference."""
+def _knobs(path: Path, choices: Mapping[str, float | str], shares: NDArray[np.float64]) -> None:
+    """A bar a knob, with the chosen value above it; of many knobs only some are labelled."""
+    figure, axes = plt.subplots(figsize=(min(max(5.0, 0.28 * len(choices)), WIDEST), 4.2))
+    positions, every = np.arange(len(choices)), -(-len(choices) // LABELS)
+    axes.bar(positions, shares, 0.8)
+    for position, value in list(enumerate(choices.values()))[::every]:
+        text = value if isinstance(value, str) else f"{value:.7g}"
+        axes.text(position, shares[position] + 0.02, text, rotation=90, fontsize=6, ha="center", va="bottom")
+    axes.set_xticks(positions[::every], list(choices)[::every], rotation=90, fontsize=7)
+    axes.set_ylim(0.0, 1.35)
+    axes.set_yticks([0.0, 0.5, 1.0])
+    axes.set_ylabel("choice as a share of the highest")
+    _save(figure, path)
+
+
+def front(path: Path, runs: Mapping[str, pd.DataFrame], result: Mapping[str, Any]) -> None:
+    """Every scored design of each run and the designs that none beats, with the limit and the reference of a result.
+
+    Of several objectives two are drawn, and designs that break a limit, which may be on neither, are not in the front.
+    """
     figure, axes = plt.subplots(figsize=(5.6, 4.2))
+    x, y = axes_of(result)
+    limit, reference, more = result["constraints"].get(x), result["reference"], tables.maximized(result)
     (x_label, x_scale), (y_label, y_scale) = AXES.get(x, (x, 1.0)), AXES.get(y, (y, 1.0))
+    signs = np.array([-1.0 if name in more else 1.0 for name in (x, y)])
+    where: Literal["pre", "post"] = "pre" if x in more else "post"
+    several = len(tables.objectives(result)) > 1
     for i, (name, table) in enumerate(runs.items()):
         points = table[[x, y]].to_numpy(dtype=float)
-        best = points[nondominated(points * [1.0, -1.0 if y == "accuracy" else 1.0])]
+        best = (tables.feasible_rows(table) if several else table)[[x, y]].to_numpy(dtype=float)
+        best = best[nondominated(best * signs)]
         best = best[np.argsort(best[:, 0])]
         axes.scatter(points[:, 0] * x_scale, points[:, 1] * y_scale, s=6, alpha=0.25, color=f"C{i}")
-        axes.step(best[:, 0] * x_scale, best[:, 1] * y_scale, where="post", color=f"C{i}", label=name)
+        axes.step(best[:, 0] * x_scale, best[:, 1] * y_scale, where=where, color=f"C{i}", label=name)
     if limit is not None:
         axes.axvline(limit * x_scale, color="0.4", linestyle=":", label="limit")
     if x in reference and y in reference:
@@ -96,18 +129,24 @@ def learning_curve(path: Path, runs: Mapping[str, pd.DataFrame]) -> None:
 
 def of_run(folder: Path, table: pd.DataFrame, result: Mapping[str, Any]) -> None:
     """All pictures of one finished run, under ``plots/``."""
-    design(folder / "plots" / "design.png", result["design"])
+    chosen = np.array(result["choices"], dtype=np.float64)
+    shares = chosen / result.get("highest", max(chosen.max(), 1.0))  # early results did not say
+    design(folder / "plots" / "design.png", result["design"], shares)
     if table.empty:
         return
     learning_curve(folder / "plots" / "learning_curve.png", {"run": table})
-    x, y = axes_of(result)
-    front(folder / "plots" / "pareto.png", {"run": table}, x, y, result["constraints"].get(x), result["reference"])
+    front(folder / "plots" / "pareto.png", {"run": table}, result)
 
 
 def axes_of(result: Mapping[str, Any]) -> tuple[str, str]:
-    """What to draw against what: the cost that is minimised or limited, and how well the network does."""
-    metrics = list(result["metrics"])
-    scored = next((m for m in metrics if m in ("accuracy", "loss")), metrics[0])
+    """What to draw against what, x and y: of several objectives the second and the first.
+
+    Else the cost that is minimised or limited, and how well the network does.
+    """
+    metrics, wanted = list(result["metrics"]), tables.objectives(result)
+    if len(wanted) > 1:
+        return wanted[1], wanted[0]
+    scored = next((m for m in metrics if m in ("loss", *tables.maximized(result))), metrics[0])
     costs = [m for m in metrics if m != scored]
     limited = [m for m in costs if m in result["constraints"]]
     x = result["objective"] if result["objective"] in costs else (limited or costs or [scored])[0]

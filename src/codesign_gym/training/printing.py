@@ -14,9 +14,8 @@ errors = Console(stderr=True)
 
 
 def print_result(title: str, result: dict[str, Any]) -> None:
-    """A design beside the highest choices, what unseen data say of it, and its choices; ``result.json``'s content."""
-    headings = ["metric", "design", "highest choice", "gain", "limit"]
-    console.print(tables.table(title, headings, tables.result_rows(result)))
+    """``result.json``'s content: a design, beside the highest choices if it has them, what unseen data say, choices."""
+    console.print(tables.result_table(title, result))
     claims = result["claims"]
     if "test_change_points" not in claims:
         for name, value in claims.items():
@@ -28,10 +27,10 @@ def print_result(title: str, result: dict[str, Any]) -> None:
             f"(95 % interval {claims['test_change_low_points']:+.2f} to {claims['test_change_high_points']:+.2f})",
             highlight=False,
         )
-        floor = result["constraints"].get("accuracy")
-        if floor is not None and 100 * (result["reference"]["accuracy"] - floor) < -claims["test_change_low_points"]:
+        floor, highest = result["constraints"].get("accuracy"), result["reference"].get("accuracy")
+        if None not in (floor, highest) and 100 * (highest - floor) < -claims["test_change_low_points"]:
             console.print("the floor was met on search images; on test images the loss may exceed it", style="yellow")
-    chosen = " ".join(f"{value:g}" if not isinstance(value, str) else value for value in result["design"].values())
+    chosen = " ".join(f"{value:.7g}" if not isinstance(value, str) else value for value in result["design"].values())
     console.print(f"design: {chosen}", highlight=False)
 
 
@@ -63,7 +62,3 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
     ]
     headings = ["agent", "runs", "evaluations", "score median", "worst", *map(tables.heading, metrics)]
     console.print(tables.table("agents at equal evaluations", [*headings, *(["test %"] if tested else [])], body))
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.2f}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from codesign_gym.errors import StorageError
 from codesign_gym.pareto import nondominated
 from codesign_gym.storage import replacing
-from codesign_gym.training import control
-from codesign_gym.training.config import RunConfig
+from codesign_gym.training import control, tables
+from codesign_gym.training.config import DEFAULT_ENVIRONMENT, RunConfig
 from codesign_gym.training.folder import RunFolder
 from codesign_gym.training.train import Progress as State
 from codesign_gym.training.train import train
 
+#: Options whose values tell runs of one environment apart.
+NAMING = ("space", "template", "network", "device", "soc")
 #: What a run writes last.
 LAST = Path("plots") / "pareto.png"
 
@@ -40,17 +43,23 @@ def run(config: RunConfig, path: Path, console: Console) -> dict[str, Any]:
         return result
     if not (path / LAST).is_file():  # a kill may have come between the result and its pictures
         table, _ = folder.evaluations()
-        _write_front(path, table, list(result["metrics"]))
+        _write_front(path, table, result)
         plots.of_run(path, table, result)
     return result
 
 
-def _write_front(path: Path, table: pd.DataFrame, metrics: list[str]) -> None:
-    """The feasible designs that no other beats in every metric; of all, where none is feasible."""
+def _write_front(path: Path, table: pd.DataFrame, result: Mapping[str, Any]) -> None:
+    """The feasible designs that no other beats; of all, where none is feasible.
+
+    Designs are compared by the objectives, and by what else is maximised, where there are several; under one objective
+    the rest is what it is traded against, and they are compared by every metric.
+    """
     if table.empty:
         return
-    kept = table[table["feasible"] > 0] if (table["feasible"] > 0).any() else table
-    signs = np.array([-1.0 if name == "accuracy" else 1.0 for name in metrics])
+    wanted, more = tables.objectives(result), tables.maximized(result)
+    metrics = [name for name in result["metrics"] if len(wanted) == 1 or name in wanted or name in more]
+    kept = tables.feasible_rows(table)
+    signs = np.array([-1.0 if name in more else 1.0 for name in metrics])
     best = kept.iloc[nondominated(kept[metrics].to_numpy(dtype=float) * signs)]
     with replacing(path / "front.csv") as aside:
         best.to_csv(aside, index=False)
@@ -58,10 +67,17 @@ def _write_front(path: Path, table: pd.DataFrame, metrics: list[str]) -> None:
 
 def default_path(config: RunConfig) -> Path:
     """A folder name that tells what is in it."""
-    options = config.options
-    parts = [config.agent, options.get("network", ""), options.get("device", ""), f"seed{config.seed}"]
-    plain = ["".join(c if c.isalnum() or c in "-." else "_" for c in Path(str(part)).name) for part in parts if part]
-    return Path("runs") / "-".join(plain)
+    named = [value for name in NAMING if (value := config.options.get(name))]
+    short = re.sub(r"-v\d+$", "", config.env.rpartition("/")[2])
+    environment = [] if config.env == DEFAULT_ENVIRONMENT else [short.lower()]
+    parts = [*environment, config.agent, *map(_plain, named), f"seed{config.seed}"]
+    return Path("runs") / "-".join(map(_plain, parts))
+
+
+def _plain(value: Any) -> str:
+    """An option's value as a part of a file's name: of paths the last part, of several values all."""
+    names = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [str(value)]
+    return "_".join("".join(c if c.isalnum() or c in "-." else "_" for c in Path(str(n)).name) for n in names)
 
 
 class _Bar:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Metric to heading, factor and format.
 COLUMNS = {
     "accuracy": ("accuracy %", 100.0, ".2f"),
+    "sure_accuracy": ("sure accuracy %", 100.0, ".2f"),
     "loss": ("loss", 1.0, ".5g"),
     "latency_s": ("latency us", 1e6, ".4g"),
     "energy_j": ("energy uJ", 1e6, ".4g"),
@@ -38,20 +42,44 @@ def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[Any]], wo
     return made
 
 
+def maximized(result: Mapping[str, Any]) -> list[str]:
+    """Names of a result's metrics of which more is better; early results did not say."""
+    return list(result.get("maximized", ["accuracy"]))
+
+
+def objectives(result: Mapping[str, Any]) -> list[str]:
+    """Names of the metrics that a result's score is made of."""
+    return str(result["objective"]).split(" + ")
+
+
+def feasible_rows(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """The rows of designs that keep within the limits; all, where none does."""
+    kept = evaluations["feasible"] > 0
+    return evaluations[kept] if kept.any() else evaluations
+
+
+def result_table(title: str, result: Mapping[str, Any]) -> Table:
+    """A row per metric: the best design, where the problem has one the highest choice everywhere, and the limit."""
+    compared = ["highest choice", "gain"] if result["reference"] else []
+    return table(title, ["metric", "design", *compared, "limit"], result_rows(result))
+
+
 def result_rows(result: Mapping[str, Any]) -> list[list[str]]:
-    """Best design against the highest choice everywhere, a row per metric."""
-    rows = []
+    """The cells of :func:`result_table`."""
+    rows, more = [], maximized(result)
     for name, value in result["metrics"].items():
-        base = result["reference"][name]
         limit = result["constraints"].get(name)
-        change = f"{100 * (value - base):+.2f} pt" if name == "accuracy" else (f"{base / value:.2f}x" if value else "")
-        rows.append(
-            [
-                heading(name),
-                metric(name, value),
-                metric(name, base),
-                change,
-                "" if limit is None else metric(name, limit),
-            ]
-        )
+        compared = []
+        if result["reference"]:
+            base = result["reference"][name]
+            compared = [metric(name, base), gain(name, value, base, name in more)]
+        rows.append([heading(name), metric(name, value), *compared, "" if limit is None else metric(name, limit)])
     return rows
+
+
+def gain(name: str, value: float, base: float, more: bool) -> str:
+    """What is gained over a base: by how much a value rose where more is better, else how many times less it is."""
+    if not more:
+        return f"{base / value:.2f}x" if base and value else ""
+    _, factor, form = COLUMNS.get(name, (name, 1.0, ".5g"))
+    return f"{(value - base) * factor:+{form}}{' pt' if factor == 100 else ''}"

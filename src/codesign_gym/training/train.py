@@ -18,7 +18,7 @@ from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.agents.sb3.agent import CHECKPOINT, Sb3Agent
 from codesign_gym.envs.core.core import Core
 from codesign_gym.envs.core.designing import DesignCore
-from codesign_gym.envs.core.problem import DesignProblem, Values, feasible, score
+from codesign_gym.envs.core.problem import DesignProblem, Values, feasible, score, usage
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.envs.registration import specification
 from codesign_gym.errors import BadConfig, CodesignError, Infeasible, StorageError
@@ -147,16 +147,13 @@ def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, second
     """The best design, measured on data that the search did not see, and the ledger."""
     confirmed = confirm(recorder)
     if confirmed is None:
-        values = recorder.known_metrics
-        tightest = ", ".join(f"{bound.metric} {bound.limit:.6g}" for bound in problem.constraints)
-        raise Infeasible(
-            f"none of {len(values)} designs that were scored keeps within {tightest}; give it more evaluations"
-        )
+        raise Infeasible(_nothing_kept(problem, recorder.known_metrics))
     design, metrics = confirmed.design, confirmed.metrics
     searched, problem = problem, problem.measurable or problem
     names = [metric.name for metric in problem.metrics]
     return {
         "metrics": dict(zip(names, map(float, metrics), strict=True)),
+        "maximized": maximized(problem),
         "score": float(score(problem, metrics[None])[0]),
         "objective": " + ".join(objective.metric for objective in problem.objectives),
         "claims": problem.claim(design),
@@ -165,6 +162,7 @@ def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, second
         "constraints": {bound.metric: bound.limit for bound in problem.constraints},
         "design": choices(problem, design),
         "choices": [int(choice) for choice in design],
+        "highest": [int(choice) for choice in problem.space.highest],
         "ledger": {
             "accuracy_evaluations": confirmed.measured,
             "simulator_evaluations": recorder.evaluations,
@@ -174,8 +172,36 @@ def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, second
     }
 
 
+def _nothing_kept(problem: DesignProblem, metrics: Values) -> str:
+    """Why none of the designs scored, with metrics (designs, metrics), can be reported, and what to do."""
+    limits = ", ".join(f"{bound.metric} {bound.limit:.6g}" for bound in problem.constraints)
+    none = f"none of {len(metrics)} designs that were scored keeps within {limits}"
+    if not len(metrics):
+        return f"{none}; give it more evaluations"
+    least = usage(problem, metrics).min(0)
+    tightest = int(least.argmax())
+    if feasible(problem, metrics).any():
+        why = "some were predicted to, and measured do not"
+    elif least[tightest] > 1:
+        name = problem.constraints[tightest].metric
+        why = f"the tightest is {name}, of which each uses {least[tightest]:.4g} times what is granted or more"
+    else:
+        why = "some design keeps each limit, but none keeps all"
+    return f"{none}: {why}; give it more evaluations, or grant more"
+
+
+def maximized(problem: DesignProblem) -> list[str]:
+    """Names of the metrics of which more is better."""
+    return [metric.name for metric in problem.metrics if not metric.minimize]
+
+
 def reference(problem: DesignProblem) -> dict[str, float]:
-    """Metrics of the last uniform design: every knob at its highest choice."""
+    """Metrics of the last uniform design, every knob at its highest choice.
+
+    Empty for a problem without sums over knobs: the highest choices of an accelerator or a mapping are no landmark.
+    """
+    if problem.separable is None:
+        return {}
     last = np.array([[np.flatnonzero(row).max() for row in problem.space.allowed]])
     return dict(zip((m.name for m in problem.metrics), map(float, problem.evaluate(last)[0]), strict=True))
 
@@ -212,4 +238,14 @@ class _Log:
         self.scalars(logged, recorder.evaluations)
 
 
-__all__ = ["CodesignError", "Progress", "any_core_of", "choices", "core_of", "finish", "reference", "train"]
+__all__ = [
+    "CodesignError",
+    "Progress",
+    "any_core_of",
+    "choices",
+    "core_of",
+    "finish",
+    "maximized",
+    "reference",
+    "train",
+]

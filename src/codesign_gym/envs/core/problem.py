@@ -220,7 +220,7 @@ def feasible(problem: DesignProblem, metrics: Values) -> NDArray[np.bool_]:
 
 
 def excess(problem: DesignProblem, metrics: Values) -> Values:
-    """By how much of their limits each row of metrics exceeds its constraints, summed, shape (batch,); 0 if feasible."""
+    """By how much each row of metrics exceeds its constraints, summed, shape (batch,); 0 where feasible."""
     return np.asarray(np.maximum(usage(problem, metrics) - 1.0 - TOLERANCE, 0.0).sum(-1))
 
 

@@ -166,6 +166,7 @@ def _told(costs: Costs) -> tuple[str, ...]:
 
 def _filed(options: Options, space: OperatorSpace, path: Path) -> tuple[DesignCosts, dict[str, float]]:
     """A file of operators tells their names; one of networks numbers the operators, as the space says."""
+    from codesign_gym.simulators.hardware.calibration.sheet import read_sheet
     from codesign_gym.simulators.operators.tables import is_of_operators, read_operators
     from codesign_gym.simulators.operators.tables_cells import read_cells
     from codesign_gym.simulators.operators.tables_networks import fit, read_networks
@@ -174,7 +175,8 @@ def _filed(options: Options, space: OperatorSpace, path: Path) -> tuple[DesignCo
     if is_of_operators(path):
         return TableCosts({**read_operators(path, space, options.cost_column), **sizes}), {}
     if options.cost_column is None:
-        raise BadConfig(f"cost_file {str(path)!r} has a column a device; accepted: beside the option cost_column")
+        columns = ", ".join(read_sheet(path).frame.columns)
+        raise BadConfig(f"cost_file {str(path)!r} needs the option cost_column, one of its columns: {columns}")
     if space.codes:
         found = fit(space, *read_networks(path, space, options.cost_column))
         errors = {"latency_mape": found.mape, "latency_spearman": found.spearman}
@@ -200,11 +202,11 @@ def _tabular(options: Options, space: OperatorSpace) -> Quality:
 
 
 def _table(options: Options, space: OperatorSpace) -> Quality:
-    from codesign_gym.simulators.operators.tables_cells import read_cells
+    from codesign_gym.simulators.operators.tables_cells import read_accuracies
 
     if options.quality_file is None or options.quality_column is None:
         raise BadConfig("quality 'table' needs the options quality_file and quality_column")
-    return TabulatedQuality(read_cells(Path(options.quality_file).expanduser(), space, options.quality_column, 0.01))
+    return TabulatedQuality(read_accuracies(Path(options.quality_file).expanduser(), space, options.quality_column))
 
 
 def _measured(options: Options, space: OperatorSpace) -> Quality:

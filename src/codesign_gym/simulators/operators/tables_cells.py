@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.calibration.sheet import Sheet, read_sheet
 from codesign_gym.simulators.operators.space import Designs, OperatorSpace
+from codesign_gym.simulators.operators.tables import refuse_repeated
 
 #: Columns that number architectures, and columns that write them out.
 NUMBERS = ("index", "nb201_index", "arch_idx")
@@ -32,7 +33,7 @@ def read_cells(
         path: a CSV file, which may be compressed (``.gz``).
         space: whose designs.
         column: which figure.
-        unit: what one of the file's units is here: 1e-3 for milliseconds, 0.01 for per cent.
+        unit: what one of the file's units is here: 1e-3 for milliseconds.
         named: the file that tells which architecture has which number.
 
     Returns:
@@ -41,23 +42,20 @@ def read_cells(
     Raises:
         BadConfig: naming the file and the row or cell that is missing, repeated, or no positive number.
     """
-    sizes = tuple(len(layer.operators) for layer in space.layers)
-    if prod(sizes) > LARGEST:
-        raise BadConfig(
-            f"space {space.name!r} has {prod(sizes):.3g} designs; accepted in a table of all: {LARGEST} at most"
-        )
     sheet = read_sheet(path)
-    values = sheet.real(column, zero=False) * unit
-    designs = _designs(sheet, space) if _first(sheet, TEXTS) else _numbered(sheet, space, named)
-    place = np.ravel_multi_index(tuple(designs.T), sizes)
-    _refuse_repeated(sheet, place, "architecture")
-    dense = np.full(prod(sizes), np.nan)
-    dense[place] = values
-    missing = np.flatnonzero(np.isnan(dense))
-    if missing.size:
-        first = written(space, np.stack(np.unravel_index(missing[:1], sizes), axis=-1)[0])
-        raise BadConfig(f"{path}: {missing.size} of {len(dense)} cells are missing; the first is {first}")
-    return dense.reshape(sizes)
+    return _placed(sheet, sheet.real(column, zero=False) * unit, space, named)
+
+
+def read_accuracies(path: Path, space: OperatorSpace, column: str) -> NDArray[np.float64]:
+    """An accuracy of every design of a space, from 0 to 1, of a column in per cent; else as :func:`read_cells`.
+
+    Raises:
+        BadConfig: also for a row below 0 or above 100 per cent.
+    """
+    sheet = read_sheet(path)
+    percent = sheet.real(column, zero=True)
+    sheet.refuse(percent > 100, column, "0 to 100 per cent")
+    return _placed(sheet, percent * 0.01, space, None)
 
 
 def written(space: OperatorSpace, design: NDArray[np.int64]) -> str:
@@ -67,6 +65,25 @@ def written(space: OperatorSpace, design: NDArray[np.int64]) -> str:
         node, _, source = layer.name.partition("<-")
         nodes.setdefault(node, []).append(f"{layer.operators[operator]}~{source}")
     return "+".join(f"|{'|'.join(edges)}|" for edges in nodes.values())
+
+
+def _placed(sheet: Sheet, values: NDArray[np.float64], space: OperatorSpace, named: Path | None) -> NDArray[np.float64]:
+    """Values of a sheet's rows, shape (rows,), by design, shape (operators,) * layers."""
+    sizes = tuple(len(layer.operators) for layer in space.layers)
+    if prod(sizes) > LARGEST:
+        raise BadConfig(
+            f"space {space.name!r} has {prod(sizes):.3g} designs; accepted in a table of all: {LARGEST} at most"
+        )
+    designs = _designs(sheet, space) if _first(sheet, TEXTS) else _numbered(sheet, space, named)
+    place = np.ravel_multi_index(tuple(designs.T), sizes)
+    refuse_repeated(sheet, place, "architecture")
+    dense = np.full(prod(sizes), np.nan)
+    dense[place] = values
+    missing = np.flatnonzero(np.isnan(dense))
+    if missing.size:
+        first = written(space, np.stack(np.unravel_index(missing[:1], sizes), axis=-1)[0])
+        raise BadConfig(f"{sheet.path}: {missing.size} of {len(dense)} cells are missing; the first is {first}")
+    return dense.reshape(sizes)
 
 
 def _designs(sheet: Sheet, space: OperatorSpace) -> Designs:
@@ -96,7 +113,7 @@ def _numbered(sheet: Sheet, space: OperatorSpace, named: Path | None) -> Designs
         )
     key = read_sheet(named)
     numbers, designs = _numbers(key), _designs(key, space)
-    _refuse_repeated(key, numbers, "number")
+    refuse_repeated(key, numbers, "number")
     order = np.argsort(numbers)
     asked = _numbers(sheet)
     place = np.minimum(np.searchsorted(numbers[order], asked), len(order) - 1)
@@ -113,13 +130,3 @@ def _numbers(sheet: Sheet) -> NDArray[np.int64]:
 
 def _first(sheet: Sheet, columns: tuple[str, ...]) -> str:
     return next((column for column in columns if sheet.has(column)), "")
-
-
-def _refuse_repeated(sheet: Sheet, keys: NDArray[np.int64], what: str) -> None:
-    """Raise where two rows have the same key."""
-    order = np.argsort(keys, kind="stable")
-    same = np.flatnonzero(np.diff(keys[order]) == 0)
-    if same.size:
-        first, second = order[same[0]], order[same[0] + 1]
-        more = f" (and {same.size - 1} more)" if same.size > 1 else ""
-        raise BadConfig(f"{sheet.row(first)} and row {sheet.frame.index[second]} have the same {what}{more}")

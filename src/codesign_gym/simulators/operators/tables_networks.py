@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.calibration.sheet import read_sheet
 from codesign_gym.simulators.operators.space import Designs, OperatorSpace
+from codesign_gym.simulators.operators.tables import refuse_repeated
 
 #: Share of the measured networks that a fit is not shown.
 HELD_OUT = 0.2
@@ -41,7 +42,7 @@ def read_networks(path: Path, space: OperatorSpace, device: str) -> tuple[Design
     and a column of milliseconds a device.
 
     Raises:
-        BadConfig: naming the file, and the row that is no network of the space or has no positive number.
+        BadConfig: naming the file, and the row that is no network of the space, repeats one or has no positive number.
     """
     sheet = read_sheet(path)
     sheet.require("arch", device)
@@ -57,6 +58,7 @@ def read_networks(path: Path, space: OperatorSpace, device: str) -> tuple[Design
             found[row] = [known.get(code, -1) for known, code in zip(index, codes, strict=True)]
     accepted = f"{len(space)} numbers below {len(space.codes)}"
     sheet.refuse(np.asarray((found < 0).any(-1)), "arch", accepted)
+    refuse_repeated(sheet, np.unique(found, axis=0, return_inverse=True)[1].ravel(), "architecture")
     return found, sheet.real(device, zero=False) * 1e-3
 
 
