@@ -58,11 +58,11 @@ def test_hypervolumes_ask_for_a_reference_point_before_anything_is_spent() -> No
 @pytest.mark.parametrize("agent", AGENTS.values(), ids=AGENTS)
 def test_the_grant_is_spent_and_a_seed_fixes_every_proposal(agent: Agent) -> None:
     core, state, threads = core_of(PROBLEM), torch.get_rng_state(), torch.get_num_threads()
-    first, again = (run(agent, core, 18, 1, proposals=18) for _ in range(2))
+    first = run(agent, core, 18, 1, proposals=18)
+    resumed = run(agent, core, 18, 1, known=first)
     assert first.evaluations == 18
     assert (first.known_metrics[:, 2] <= 16).all()
-    np.testing.assert_array_equal(first.designs, again.designs)
-    np.testing.assert_array_equal(run(agent, core, 18, 1, known=first).designs, first.designs)
+    np.testing.assert_array_equal(resumed.designs, first.designs)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 

@@ -21,6 +21,7 @@ def test_the_teacher_is_really_trained_and_deep_enough(digits: Patched) -> None:
     assert min(digits.trained.sizes) >= 5
 
 
+@pytest.mark.slow
 def test_the_sum_of_loss_changes_ranks_designs(digits: Patched) -> None:
     generator = np.random.default_rng(5)
     unchanged = digits.trained.unchanged

