@@ -19,8 +19,8 @@ setup: $(INSTALLED) ## install the package and its tools into .venv
 demo: $(INSTALLED) ## train an agent on the embedded default and show what it found
 	$(BIN)/codesign-gym demo
 
-test: $(INSTALLED) ## run the fast tests and the checks of the house
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## run the fast tests and the checks of the house, a process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: $(INSTALLED) ## run the tests that train for minutes
 	$(BIN)/python -m pytest -m slow
