@@ -8,8 +8,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from codesign_gym.training.cli import app
-from codesign_gym.training.studies import STUDIES
-from codesign_gym.training.studies.haq import agents, measured, part, swap, table
+from codesign_gym.training.studies import STUDIES, part
+from codesign_gym.training.studies.haq import agents, measured, swap, table
 from codesign_gym.training.studies.study import Claim, Report
 
 
