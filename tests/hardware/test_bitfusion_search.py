@@ -1,5 +1,6 @@
 """The compiler's choice, against brute force; the public simulator's own choices are ``verify``'s."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -8,7 +9,10 @@ from hardware_samples import conv, layers
 
 from codesign_gym.errors import BadConfig, UnsupportedNetwork
 from codesign_gym.simulators.hardware.bitfusion.cost import BitFusion
+from codesign_gym.simulators.hardware.bitfusion.execution import precision_factor
+from codesign_gym.simulators.hardware.bitfusion.machine import Convolution
 from codesign_gym.simulators.hardware.bitfusion.search import (
+    BITWIDTHS,
     QUANTITIES,
     candidate_orders,
     candidate_tiles,
@@ -16,7 +20,7 @@ from codesign_gym.simulators.hardware.bitfusion.search import (
     narrow_or_widen,
     search,
 )
-from codesign_gym.simulators.hardware.bitfusion.tiling import Convolution, evaluate, precision_factor
+from codesign_gym.simulators.hardware.bitfusion.tiling import evaluate
 from codesign_gym.simulators.hardware.device import load
 
 
@@ -87,3 +91,46 @@ def test_buffers_too_small_for_any_tile_are_an_error(array: BitFusion) -> None:
 def test_other_bitwidths_are_an_error(array: BitFusion) -> None:
     with pytest.raises(BadConfig, match=r"bitwidths 2 to 8, not \[1\]"):
         array.cost(layers(conv(6, 8, 8, 3)), np.ones((1, 2), dtype=np.int64))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [conv(14, 3, 40, 3, stride=2), conv(14, 64, 64, 3, groups=64), conv(9, 70, 130, 3)],
+    ids=["image", "dw", "conv"],
+)
+def test_the_closed_form_is_what_the_search_found(array: BitFusion, row: dict[str, int]) -> None:
+    """At every precision, to the last bit."""
+    table = layers(row)
+    bits = np.stack(np.meshgrid(BITWIDTHS, BITWIDTHS, indexing="ij"), -1)[:, :, None]
+    costs = array.cost(table, bits)
+    lowered = array.lower(table, bits)
+    work = Convolution(*(int(column[0]) for column in vars(lowered.work).values()))
+    for name, found in zip(QUANTITIES, layer_table(array, work), strict=False):
+        mine = costs.energy_j if name == "energy_j" else costs.detail[name]
+        np.testing.assert_array_equal(mine[..., 0], found * lowered.times[0])
+
+
+def test_real_bitwidths_and_sizes_take_the_tiling_of_the_nearest(array: BitFusion) -> None:
+    table = layers(conv(14, 64, 96, 3))
+    near = replace(array, inputs=np.float64(16.4), outputs=np.float64(31.6))
+    found = near.lower(table, np.ones(1)).decisions
+    np.testing.assert_array_equal(found, array.lower(table, np.ones(1)).decisions)
+    wide, narrow = (array.cost(table, np.full((1, 2), width)).detail["dram_bits"] for width in (4.4, 3.6))
+    assert narrow < array.cost(table, np.full((1, 2), 4)).detail["dram_bits"] < wide
+
+
+def test_bitwidths_that_there_are_none_of_have_no_cost(array: BitFusion) -> None:
+    table = layers(conv(14, 64, 96, 3))
+    bits = np.array([[[1, 8]], [[8, 9]], [[8, 8]]])
+    found = array.cost_of(array.lower(table, bits), bits).latency_s
+    assert np.isnan(found[:2]).all()
+    assert np.isfinite(found[2]).all()
+
+
+def test_what_is_searched_for_is_one_number(array: BitFusion) -> None:
+    table, bits = layers(conv(6, 8, 8, 3)), np.full((1, 2), 8)
+    with pytest.raises(BadConfig, match=r"parameter 'outputs' has shape \(2, 1\); accepted: a single number"):
+        replace(array, outputs=np.array([[16], [32]])).cost(table, bits)
+    clocks = np.array([[1e8], [2e8]])
+    latency = replace(array, clock_hz=clocks).cost(table, bits).latency_s
+    np.testing.assert_array_equal(latency * clocks, np.broadcast_to(array.cost(table, bits).detail["cycles"], (2, 1)))

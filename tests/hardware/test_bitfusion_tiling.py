@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
+from codesign_gym.simulators.hardware.bitfusion.execution import precision_factor
+from codesign_gym.simulators.hardware.bitfusion.machine import Convolution, FusionArray
 from codesign_gym.simulators.hardware.bitfusion.tiling import (
     ACTIVATION_LOOPS,
     OUTPUT_LOOPS,
     WEIGHT_LOOPS,
-    Convolution,
-    FusionArray,
     evaluate,
-    precision_factor,
     walk,
 )
 from codesign_gym.simulators.hardware.device import load

@@ -201,7 +201,10 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
         {"network": ["", "resnet18", "", ""], "layer": ["", "layer1.0.conv9", "", ""]},
         "row 2: unknown layer of resnet18 'layer1.0.conv9'; did you mean 'layer1.0.conv",
     ),
-    "input shape": ({"network": ["resnet18"] * 4, "input_shape": ["3xax5"] * 4}, "row 1: input_shape is '3xax5'"),
+    "input shape": (
+        {"network": ["resnet18"] * 4, "input_shape": ["3xax5"] * 4},
+        "row 1: input shape '3xax5'; accepted: sizes as in 3x224x224",
+    ),
 }
 
 

@@ -54,6 +54,8 @@ CHARGE_ALL_ROWS = {
     "raspberry-pi-4",
     "pixel-3-cpu",
 }
+#: Devices of models that count no multipliers: rooflines, and a closed form of a table.
+UNITS_UNKNOWN = (CHARGE_ALL_ROWS - {"accelbench-spring"}) | {"haq-cloud"}
 
 few = settings(max_examples=20, deadline=None, derandomize=True)
 tables = st.lists(rows(), min_size=1, max_size=3).map(lambda drawn: layers(*drawn))
@@ -131,6 +133,16 @@ def test_more_bandwidth_never_hurts(name: str, parameter: str, row: dict[str, in
     before = device.cost(table, bits).latency_s
     faster = replace(device, model=replace(device.model, **{parameter: 2 * getattr(device.model, parameter)}))
     assert (faster.cost(table, bits).latency_s <= before).all()
+
+
+@pytest.mark.parametrize("name", sorted(set(DEVICES) - UNITS_UNKNOWN))
+@few
+@given(table=tables, seed=seeds)
+def test_no_layer_has_more_macs_than_slots(name: str, table: Layers, seed: int) -> None:
+    """Utilisation is at most 1."""
+    device = load(name)
+    slots = device.cost(table, designs(device, table, 2, seed)).detail["mac_slots"]
+    assert (slots >= table.with_batch(device.batch).macs * (1 - 1e-12)).all()
 
 
 @pytest.mark.parametrize("name", sorted(set(DEVICES) - CHARGE_ALL_ROWS))

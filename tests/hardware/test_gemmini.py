@@ -1,6 +1,6 @@
 """Gemmini: its own tiles, what a tiling makes the hardware do, and the RTL's cycles."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from codesign_gym.errors import BadConfig, StorageError
 from codesign_gym.simulators.hardware.device import load
 from codesign_gym.simulators.hardware.gemmini.caches import missing_lines
-from codesign_gym.simulators.hardware.gemmini.cost import Activity, Gemmini
+from codesign_gym.simulators.hardware.gemmini.cost import Gemmini
 from codesign_gym.simulators.hardware.gemmini.tiling import COLUMNS, OWN_ORDER, Work, own_tiles, rows_taken, work
 from codesign_gym.simulators.hardware.verification import gemmini as verification
 from codesign_gym.simulators.hardware.verification.check import Check, NotRun
@@ -97,7 +97,7 @@ def test_a_tiling_by_hand(model: Gemmini) -> None:
         "l2_missing_lines": 0,
         "llc_missing_lines": 0,
     }
-    assert {field.name: float(getattr(activity, field.name)[0]) for field in fields(Activity)} == expected
+    assert {name: float(column[0]) for name, column in activity._asdict().items()} == expected
     pure = replace(model, issue_cycles=1e-9, store_cycles=0.5, overlap_exponent=1.0)
     assert pure.cycles(activity) == pytest.approx(2 * 32 + 92 + 92 / 2)
 
@@ -155,6 +155,15 @@ def test_settings_of_the_hardware_broadcast(model: Gemmini) -> None:
     for index in range(3):
         alone = replace(model, **{name: values[index] for name, values in knobs.items()})
         np.testing.assert_array_equal(latency[index], alone.cost(table, bits).latency_s)
+
+
+def test_every_level_passes_what_the_next_asks_for(model: Gemmini) -> None:
+    """Weights come from memory, all tensors through the caches; what a cache lacks is at most what it is asked for."""
+    table = layers(conv(56, 64, 256, 1), conv(14, 64, 64, 3, groups=64), conv(14, 512, 512, 3), linear(2048, 1000))
+    detail = model.cost(table, np.full((4, 2), 8)).detail
+    assert (detail["dram_bits"] >= 8 * table.weights * (1 - 1e-12)).all()
+    assert (detail["l2_bits"] >= 8 * (table.weights + table.in_elements / table.stride**2 + table.out_elements)).all()
+    assert (detail["llc_bits"] >= detail["dram_bits"]).all()
 
 
 def test_groups_and_heads_run_one_after_another(model: Gemmini) -> None:

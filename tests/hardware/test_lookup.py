@@ -170,6 +170,7 @@ def test_layers_of_equal_shape_that_names_tell_apart_are_their_mean(tmp_path: Pa
     rows = np.unique(np.stack([getattr(shapes, name) for name in SHAPE], -1), axis=0, return_inverse=True)[1].ravel()
     groups = [np.array(list(latency.values()))[rows == row] for row in range(rows.max() + 1)]
     assert found.model.table.spread == pytest.approx(max(np.ptp(group) / group.mean() for group in groups))
+    assert found.summary()[-1].endswith(f"differ by up to {100 * found.model.table.spread:.3g} % of it")
 
 
 def test_a_layer_of_a_network_measured_twice_is_named(tmp_path: Path) -> None:

@@ -256,6 +256,16 @@ def test_relaxed_rounding_has_gradients_that_match_finite_differences() -> None:
     assert rate.grad < 0
 
 
+def test_searched_costs_relax_at_the_mapping_of_the_nearest_precision() -> None:
+    """Between whole bitwidths the form is that of :meth:`at`; only the mapping is the neighbour's."""
+    model, few_bits = machine("eyeriss-like"), np.full((3, 2), 7.6)
+    relaxed, exact = model.cost(TABLE, few_bits, RELAXED), model.cost(TABLE, BITS)
+    assert (relaxed.latency_s <= model.cost(TABLE, BITS, RELAXED).latency_s).all()
+    assert (relaxed.detail["dram_bits"] < exact.detail["dram_bits"]).all()
+    np.testing.assert_array_equal(relaxed.detail["compute_cycles"], exact.detail["compute_cycles"])
+    np.testing.assert_array_equal(exact.detail["mac_slots"], 168 * exact.detail["cycles"])
+
+
 # --- mistakes ------------------------------------------------------------------------------------------------------
 
 WORK = Work.single((1, 1, 64, 32, 14, 14, 3, 3))

@@ -56,6 +56,20 @@ def test_memory_bound_convolutions_are_not_refined() -> None:
     assert starved.cost(table, BITS).latency_s == pytest.approx((81 * 53 + 20 * 33 * 9) / 1e3)
 
 
+def test_at_the_ridge_more_bandwidth_is_slower_by_the_utilisation() -> None:
+    """ANNETTE's form, kept as it is: the one place where a device that ships is not monotone in bandwidth."""
+    table = layers(conv(9, 20, 33, 3))
+    ridge = SLOW.ops_per_s * (81 * 53 + 20 * 33 * 9) / (2 * table.macs[0])
+    times = [replace(SLOW, bytes_per_s=ridge * part).cost(table, BITS).latency_s[0] for part in (0.5, 0.999, 1.001, 9)]
+    assert times[0] > times[1]
+    assert times[2] / times[1] == pytest.approx(1 / SLOW.utilisation(table)[0], rel=2e-3)
+    assert times[3] == times[2]
+    whole = [
+        replace(SLOW, dense_bytes_per_s=part).cost(layers(linear(10, 3)), BITS).latency_s[0] for part in (1.0, 2.0, 1e9)
+    ]
+    assert whole == sorted(whole, reverse=True)
+
+
 def test_strides_read_whole_squares() -> None:
     row = conv(9, 4, 4, 1, stride=2)  # 5 x 5 positions of 2 x 2 pixels, of 9 x 9
     assert SLOW.cost(layers(row), BITS).detail["dram_bytes"] == 100 * 4 + 25 * 4 + 16

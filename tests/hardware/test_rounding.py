@@ -81,6 +81,7 @@ def test_relaxed_maxima_of_zero_have_finite_gradients() -> None:
     assert torch.isfinite(pair.grad).all()
 
 
+WORDS = {"distribution_words_per_cycle": 60.3, "reduction_words_per_cycle": 66.4}
 #: Device to real-valued settings of parameters at which gradients are taken, off every device's own.
 POINTS: dict[str, dict[str, float]] = {
     "systolic-edge": {"clock_hz": 0.7e9, "rows": 21.3, "columns": 37.9, "dram_bytes_per_s": 9e9},
@@ -88,7 +89,29 @@ POINTS: dict[str, dict[str, float]] = {
     "systolic-eyeriss": {"clock_hz": 0.2e9, "rows": 11.2, "columns": 13.7, "dram_bytes_per_s": 2e9},
     "bismo-edge": {"clock_hz": 2e8, "dm": 7.3, "dn": 5.8, "dk": 200.0, "read_bytes_per_s": 1e9},
     "haq-cloud": {"clock_hz": 2e8, "reduction_lanes": 150.0, "weight_bit_lanes": 201.0, "weight_stream": 11.0},
+    "bitfusion": {
+        "clock_hz": 4e8,
+        "inputs": 15.7,
+        "outputs": 32.3,
+        "dram_bits_per_cycle": 190.2,
+        "dram_j_per_bit": 1e-11,
+    },
+    "gemmini-16x16": {"clock_hz": 8e8, "dim": 15.8, "bus_bytes": 16.3, "store_cycles": 3.1, "overlap_exponent": 4.2},
+    "fpga-ultra96": {"clock_hz": 2e8, "pf": 14.7, "pc": 30.2, "pv": 2.6, "ddr_bytes_per_s": 4e9},
+    "nasa-chunked": {"clock_hz": 2e8, "conv_pes": 130.4, "conv_buffer_bytes": 9e4, "dram_bytes_per_s": 3e9},
+    "accelbench-spring": {"clock_hz": 6e8, "pof": 7.3, "pif": 12.4, "pix": 2.6, "memory_bytes_per_s": 3e10},
+    "tpu-v4": {"macs_per_s": 1e13, "bytes_per_s": 2e11, "tile_rows": 8.7, "tile_columns": 120.3},
+    "zcu102-dnndk": {"ops_per_s": 1e12, "bytes_per_s": 8e9, "row_step": 7.3, "input_step": 15.1, "filter_step": 30.8},
+    "nvidia-v100": {"ops_per_s_8": 4e13, "bytes_per_s": 6e11},
+    "eyeriss-like": {"clock_hz": 1.9e8, "dram_bits_per_cycle": 31.7, "mac_j": 4e-13},
+    "mesh-16x16": {"clock_hz": 4e8, "rows": 15.3, "columns": 17.9, "words_per_cycle": 14.2},
+    "sigma-256": {"clock_hz": 4e8, "multipliers": 240.5, **WORDS},
+    "magma-256": {"clock_hz": 4e8, "multipliers": 266.6, **WORDS},
+    "maeri-256": {"clock_hz": 4e8, "multipliers": 250.8, **WORDS},
 }
+#: Devices whose operands have one width, or widths in steps.
+FIXED_WIDTHS = {"gemmini-16x16", "nvidia-v100", "mesh-16x16", "sigma-256", "magma-256", "maeri-256"}
+WITH_ENERGY = {"bitfusion", "fpga-ultra96", "nasa-chunked", "accelbench-spring", "eyeriss-like"}
 DATAFLOWS: dict[str, list[dict[str, int]]] = {"systolic-edge": [{"dataflow": code} for code in range(3)]}
 
 
@@ -98,32 +121,34 @@ def differences(work: Callable[[Any], Any], at: Any) -> Any:
     return torch.stack([(work(at + step) - work(at - step)) / (2 * step.sum()) for step in steps])
 
 
-@pytest.mark.parametrize(
-    ("name", "fixed"), [(name, fixed) for name in POINTS for fixed in DATAFLOWS.get(name, [{}])], ids=str
-)
-def test_relaxed_gradients_are_those_of_finite_differences(name: str, fixed: dict[str, int]) -> None:
+CASES = [(name, "latency_s", fixed) for name in POINTS for fixed in DATAFLOWS.get(name, [{}])]
+CASES += [(name, "energy_j", {}) for name in POINTS if name in WITH_ENERGY]
+
+
+@pytest.mark.parametrize(("name", "quantity", "fixed"), CASES, ids=str)
+def test_relaxed_gradients_are_those_of_finite_differences(name: str, quantity: str, fixed: dict[str, int]) -> None:
     device, point = load(name), POINTS[name]
     table = layers(conv(28, 24, 96, 3), conv(14, 70, 70, 3, groups=70), conv(14, 64, 130, 1), linear(300, 77))
     table = table.map(lambda column: torch.asarray(np.array(column)))
-    bits = torch.tensor([[4.4, 6.1], [7.2, 5.3], [3.7, 4.9], [5.5, 2.6]], **FLOAT64)
+    bits = torch.tensor([[4.4, 6.1], [7.2, 5.3], [3.7, 4.9], [5.4, 2.6]], **FLOAT64)
 
-    def latency_us(numbers: Any) -> Any:
+    def micro(numbers: Any) -> Any:
         knobs = dict(zip(point, numbers, strict=False))
         model: Any = replace(device.model, **knobs, **fixed)  # type: ignore[type-var]
-        return 1e6 * model.cost(table, numbers[len(point) :].reshape(bits.shape), RELAXED).latency_s.sum()
+        return 1e6 * getattr(model.cost(table, numbers[len(point) :].reshape(bits.shape), RELAXED), quantity).sum()
 
     at = torch.cat([torch.tensor(list(point.values()), **FLOAT64), bits.reshape(-1)]).requires_grad_()
-    (gradient,) = torch.autograd.grad(latency_us(at), at)
+    (gradient,) = torch.autograd.grad(micro(at), at)
     with torch.no_grad():
-        expected = differences(latency_us, at)
-    scale = latency_us(at).detach() / at.detach()  # of an elasticity of 1
+        expected = differences(micro, at)
+    scale = micro(at).detach() / at.detach()  # of an elasticity of 1
     np.testing.assert_allclose((gradient / scale).numpy(), (expected / scale).numpy(), rtol=1e-5, atol=1e-8)
     assert (gradient[: len(point)] != 0).any()
-    assert (gradient[len(point) :] > 0).any()
+    assert name in FIXED_WIDTHS or (gradient[len(point) :] > 0).any()
 
 
 def test_the_error_of_relaxing_is_reported_and_small() -> None:
     for found in relaxation.verify(Path("absent")):
         assert isinstance(found, Check)
-        assert 0 < found.mape_percent < 10, found.quantity
-        assert found.passed
+        assert 0 < found.mape_percent <= found.bar.mape_percent, found.quantity
+        assert found.passed, found.quantity

@@ -204,17 +204,6 @@ def test_one_compiled_kernel_gives_the_same_numbers(edge: Systolic) -> None:
     torch.testing.assert_close(found, latency(size, codes, bits), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["tpu-v1", "systolic-edge", "systolic-eyeriss"])
-def test_cuda_gives_the_same_numbers(name: str) -> None:
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    device, table = load(name), layers(conv(14, 24, 96, 3), linear(300, 77))
-    bits = np.full((2, 2), 6)
-    on_gpu = device.cost(table, torch.asarray(bits, device="cuda")).latency_s
-    np.testing.assert_allclose(on_gpu.cpu().numpy(), device.cost(table, bits).latency_s, rtol=1e-12)
-
-
 @pytest.mark.reference
 def test_scale_sim_row_by_row(references: Path) -> None:
     checks = {found.quantity: found for found in verify(references) if isinstance(found, Check)}

@@ -21,24 +21,22 @@ exceed 1 for work that switches more than the work the device was calibrated on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from codesign_gym.errors import BadConfig, UnknownName
-from codesign_gym.simulators.dvfs.clocks import ClockTable
-from codesign_gym.simulators.dvfs.thermal import OUTPUTS, Thermal, as_columns, as_rows, bounded, stacked
+from codesign_gym.simulators.dvfs.domain import Domain, IdleState
+from codesign_gym.simulators.dvfs.lookup import StepTables
+from codesign_gym.simulators.dvfs.thermal import Thermal, stacked
 from codesign_gym.simulators.dvfs.work import Work
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-#: Domains a device may have, in their order.
-DOMAINS = ("cpu", "gpu", "memory")
 
 
 class Advanced(NamedTuple):
@@ -56,47 +54,6 @@ class Transition(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Domain:
-    """A clock domain.
-
-    Attributes:
-        clocks: its steps.
-        per_cycle: what it does a cycle: launches (cpu), operations (gpu), bytes (memory).
-        capacitance_f: switched at activity 1.
-        idle_activity: share of it that switches at activity 0.
-        leakage_a: leakage current at the reference temperature.
-        leakage_per_k: its growth, relative to that, per kelvin.
-        transition_s: time a change of this clock takes.
-        transition_j: energy of such a change, beyond the power drawn meanwhile.
-        junction_share: share of its heat that arises in the junction; the rest arises in the case.
-    """
-
-    clocks: ClockTable
-    per_cycle: float
-    capacitance_f: float
-    idle_activity: float
-    leakage_a: float
-    leakage_per_k: float
-    transition_s: float
-    transition_j: float
-    junction_share: float
-
-
-@dataclass(frozen=True, eq=False)
-class IdleState:
-    """How much of a domain's idle power is left, shape (domains,), and how long it takes to wake."""
-
-    name: str
-    clock_share: Floats  # of the clock tree's switching
-    leakage_share: Floats
-    wake_s: float
-
-
-#: Nothing gated: the first idle state of every device.
-RUNNING = "running"
-
-
-@dataclass(frozen=True, eq=False)
 class Soc:
     """A device's clocks and the numbers of its model; methods are pure and broadcast over leading axes (...).
 
@@ -105,7 +62,7 @@ class Soc:
     Attributes:
         name: the id or file it was loaded by.
         title: one line about the hardware.
-        domains: in the order of :data:`DOMAINS`.
+        domains: in the order of :data:`~codesign_gym.simulators.dvfs.domain.DOMAINS`.
         overlap: the norm's exponent, 1 or more.
         launches_per_s: of a host whose clock is not the device's, where there is no cpu domain.
         fabric_bytes_per_cycle: of the fabric, where the gpu's clock table has one.
@@ -114,7 +71,7 @@ class Soc:
         reference_c: temperature at which leakage is as given.
         thermal: the thermal network.
         throttled_index: (domains,) the highest step of each domain while throttling.
-        idle_states: the first is :data:`RUNNING`.
+        idle_states: the first is :data:`~codesign_gym.simulators.dvfs.domain.RUNNING`, the deepest the last.
         assumed: paths of the numbers that are assumed, for sensitivity sweeps.
         sources: path of each number to its source.
     """
@@ -246,6 +203,7 @@ class Soc:
         ambient_c: ArrayLike,
         seconds: ArrayLike,
         state: ArrayLike = 0,
+        spared_w: ArrayLike | None = None,
     ) -> Advanced:
         """Temperature after, and energy over, a step of constant clocks and activity: exact, however long the step.
 
@@ -255,67 +213,38 @@ class Soc:
             activity: (..., domains).
             ambient_c: (...).
             seconds: (...), 0 or more.
-            state: (...) position in ``idle_states``.
+            state: (...) position in ``idle_states``, for the whole step.
+            spared_w: (..., domains) power that is not drawn, as of a device that is in an idle state for a part of the
+                step; see :meth:`spared_w`.
         """
+        none = np.zeros(len(self.domains))
         parts = [(temperature_c, 1), (index, 1), (activity, 1), (ambient_c, 0), (seconds, 0), (state, 0)]
         arrays = [np.asarray(part) for part, _ in parts]
         shape = np.broadcast_shapes(*(a.shape[: a.ndim - tail] for a, (_, tail) in zip(arrays, parts, strict=True)))
         temperature, at, share, ambient, time, gating = (
             np.broadcast_to(a, (*shape, *a.shape[a.ndim - tail :])) for a, (_, tail) in zip(arrays, parts, strict=True)
         )
-        return self.advanced(self.regime(at, time, gating), temperature, share, ambient, time)
+        spared = np.broadcast_to(none if spared_w is None else spared_w, share.shape)
+        constant, slope = self._power(at, share, gating)
+        constant[..., :-1] -= spared
+        constant[..., -1] -= self.rest_share * spared.sum(-1)
+        heated = self.thermal.step(
+            temperature, _product(constant, self._tables.heats), _product(slope, self._tables.heats), ambient, time
+        )
+        energy_j = constant * time[..., None] + slope * heated.junction_k_s[..., None]
+        return Advanced(heated.temperature_c, energy_j)
 
-    def regime(self, index: ArrayLike, seconds: ArrayLike, state: ArrayLike = 0) -> Floats:
-        """All that :meth:`advanced` needs to know of clocks and a step's length, shape (rows, ...); to be looked up.
-
-        Rows are what 1, each of both temperatures, the air's and the activity of each domain adds to each of the
-        thermal network's outputs; then each domain's energy at activity 0 and 0 degrees Celsius, what activity 1 adds
-        to it, and its growth per kelvin-second.
+    def spared_w(self, index: ArrayLike, temperature_c: ArrayLike, state: ArrayLike) -> Floats:
+        """Power of each domain that an idle state spares a device without work, shape (..., domains).
 
         Args:
             index: (..., domains).
-            seconds: (...), 0 or more.
+            temperature_c: (...) of the junction.
             state: (...) position in ``idle_states``.
         """
-        tables, places = self._tables, self._places(index)
-        gated = places + np.asarray(state)[..., None] * len(tables.busy_w)
-        idle_w, busy_w, slope = tables.idle_w.take(gated), tables.busy_w.take(places), tables.slope_w_per_k.take(gated)
-        by_junction, by_case, by_junction_w, by_case_w, by_ambient = self.thermal.response(
-            _product(self._with_rest(slope, 0.0), tables.heats), seconds
-        )
-
-        def by(power_w: Floats, rest_w: float) -> Floats:
-            heat_w = _product(self._with_rest(power_w, rest_w), tables.heats)
-            return np.asarray(by_junction_w * heat_w[..., 0] + by_case_w * heat_w[..., 1])  # (outputs, ...)
-
-        alone = [by(busy_w * one, 0.0) for one in np.eye(len(self.domains))]
-        network = np.stack([by(idle_w, self.rest_w), by_junction, by_case, by_ambient, *alone])
-        shape, time = network.shape[2:], np.asarray(seconds, dtype=np.float64)[..., None]
-        energy = [np.broadcast_to(as_rows(of), (len(alone), *shape)) for of in (idle_w * time, busy_w * time, slope)]
-        return np.concatenate([network.reshape(-1, *shape), *energy])
-
-    def advanced(
-        self, regime: Floats, temperature_c: Floats, activity: Floats, ambient_c: Floats, seconds: Any
-    ) -> Advanced:
-        """What :meth:`advance` returns, from a :meth:`regime`, which is used up, and its ``seconds``.
-
-        Other arguments as there, but all of the same leading axes (...).
-        """
-        count, shape = len(self.domains), regime.shape[1:]
-        first = len(regime) - 3 * count
-        constant, *network = regime[:first].reshape(4 + count, len(OUTPUTS), *shape)
-        idle_j, busy_j, slope = regime[first:].reshape(3, count, *shape)
-        shares = as_rows(activity)
-        grown = constant.copy()
-        for row, value in zip(network, (*as_rows(temperature_c), ambient_c, *shares), strict=True):
-            row *= value  # the regime's rows are used up
-            grown += row
-        energy_j = np.empty((count + 1, *shape))
-        np.multiply(busy_j, shares, out=energy_j[:-1])
-        energy_j[:-1] += idle_j
-        energy_j[:-1] += slope * grown[2]
-        energy_j[-1] = self.rest_share * sum(energy_j[:-1]) + self.rest_w * seconds
-        return Advanced(bounded(as_columns(grown[:2]), temperature_c, ambient_c), as_columns(energy_j))
+        none = np.zeros(len(self.domains))
+        running, gated = (self.power_w(index, none, temperature_c, at) for at in (0, state))
+        return np.asarray(running - gated)[..., :-1]
 
     def throttled(self, was: ArrayLike, temperature_c: Floats) -> NDArray[np.bool_]:
         """Whether the device throttles, shape (...), given whether it did and its temperatures (..., 2)."""
@@ -336,6 +265,12 @@ class Soc:
         """How fast leakage grows at the highest clocks, shape (2,): into junction and case."""
         _, slope = self._power(np.array(self.steps) - 1, 0.0, 0)
         return slope @ self._tables.heats
+
+    @cached_property
+    def heat_shares(self) -> Floats:
+        """Heat into junction and case a watt of each domain, with its part of the regulators' losses, (2, domains)."""
+        heats = self._tables.heats
+        return np.asarray((heats[:-1] + self.rest_share * heats[-1]).T)
 
     @cached_property
     def transition_s(self) -> Floats:
@@ -376,55 +311,8 @@ class Soc:
         return stacked([*domains, np.asarray(self.rest_share * sum(domains) + constant)])
 
     @cached_property
-    def _tables(self) -> _Tables:
-        return _Tables.of(self)
-
-
-class _Tables(NamedTuple):
-    """What the methods look up; "all" is the steps of all domains, one after another."""
-
-    steps: Ints  # (domains,)
-    starts: Ints  # (domains,) where each domain's steps begin
-    clock_hz: Floats  # (all,)
-    voltage_v: Floats  # (all,)
-    per_s: Floats  # (all,) launches, operations or bytes
-    busy_w: Floats  # (all,) what activity 1 adds
-    idle_w: Floats  # (states * all,) at activity 0 and 0 degrees Celsius, state by state
-    slope_w_per_k: Floats  # (states * all,) how leakage grows
-    fabric_per_s: Floats  # (steps of the gpu,)
-    heats: Floats  # (domains + 1, 2) share of each rail's power that heats junction and case
-
-    @classmethod
-    def of(cls, soc: Soc) -> _Tables:
-        steps = np.array(soc.steps, dtype=np.int64)
-        junction = np.array([*(domain.junction_share for domain in soc.domains), 0.0])
-        gpu = soc.domain("gpu").clocks
-
-        def every(value: Callable[[Domain, ClockTable], Floats]) -> Floats:
-            return np.concatenate([value(domain, domain.clocks) for domain in soc.domains])
-
-        def left(shares: Callable[[IdleState], Floats]) -> Floats:
-            return np.stack([np.repeat(shares(state), steps) for state in soc.idle_states])  # (states, all)
-
-        switched_w = every(lambda domain, clocks: domain.capacitance_f * clocks.voltage_v**2 * clocks.running_hz)
-        idle = every(lambda domain, clocks: np.full(len(clocks), domain.idle_activity))
-        leakage_w = every(lambda domain, clocks: domain.leakage_a * clocks.voltage_v)
-        slope_w_per_k = every(lambda domain, clocks: domain.leakage_per_k * domain.leakage_a * clocks.voltage_v)
-        tree_left, leakage_left = left(lambda state: state.clock_share), left(lambda state: state.leakage_share)
-        return cls(
-            steps=steps,
-            starts=np.cumsum(steps) - steps,
-            clock_hz=every(lambda _, clocks: clocks.clock_hz),
-            voltage_v=every(lambda _, clocks: clocks.voltage_v),
-            per_s=every(lambda domain, clocks: domain.per_cycle * clocks.running_hz),
-            busy_w=switched_w * (1 - idle),
-            idle_w=(
-                switched_w * idle * tree_left + (leakage_w - slope_w_per_k * soc.reference_c) * leakage_left
-            ).ravel(),
-            slope_w_per_k=(slope_w_per_k * leakage_left).ravel(),
-            fabric_per_s=np.inf * gpu.clock_hz if gpu.fabric_hz is None else gpu.fabric_hz * soc.fabric_bytes_per_cycle,
-            heats=np.stack([junction, 1 - junction], -1),
-        )
+    def _tables(self) -> StepTables:
+        return StepTables.of(self)
 
 
 def _norm(parts: list[Floats], exponent: float) -> Floats:

@@ -5,7 +5,7 @@ A source that begins with "Assumed" marks every number that names it as such; :a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,8 @@ from codesign_gym.catalog import Catalog
 from codesign_gym.errors import BadConfig, UnknownName, suggestion
 from codesign_gym.records import Record, read_record
 from codesign_gym.simulators.dvfs.clocks import ClockTable
-from codesign_gym.simulators.dvfs.soc import DOMAINS, RUNNING, Domain, IdleState, Soc
+from codesign_gym.simulators.dvfs.domain import DOMAINS, RUNNING, Domain, IdleState
+from codesign_gym.simulators.dvfs.soc import Soc
 from codesign_gym.simulators.dvfs.thermal import Thermal
 
 CATALOG = Catalog(kind="soc", folder="socs")
@@ -68,11 +69,13 @@ class ThermalFile(Record):
 
 
 class IdleFile(Record):
-    """An idle state: what is left of every domain's clock tree and leakage, and how long waking takes."""
+    """An idle state; see :class:`IdleState`. It gates the ``domains`` it names, or all."""
 
+    domains: tuple[Literal["cpu", "gpu", "memory"], ...] = ("cpu", "gpu", "memory")
     clock_share: Number
     leakage_share: Number
     wake_s: Number
+    residency_s: Number
 
 
 class SocFile(Record):
@@ -120,6 +123,7 @@ FIELDS: dict[str, tuple[str, float, float]] = {
     "clock_share": ("1", 0, 1),
     "leakage_share": ("1", 0, 1),
     "wake_s": ("s", 0, np.inf),
+    "residency_s": ("s", 0, np.inf),
 }
 PER_CYCLE = {"cpu": "launch/cycle", "gpu": "op/cycle", "memory": "B/cycle"}
 
@@ -211,10 +215,14 @@ def build(content: SocFile, where: str) -> Soc:
         raise BadConfig(f"{where}: {error}") from None
     caps = [content.domains[name].throttled_hz.value for name in names]
     everywhere = np.ones(len(names))
-    states = [
-        IdleState(name, idle.clock_share.value * everywhere, idle.leakage_share.value * everywhere, idle.wake_s.value)
-        for name, idle in content.idle_states.items()
-    ]
+    states = [IdleState(RUNNING, everywhere, everywhere, 0.0, 0.0)]
+    for name, idle in content.idle_states.items():
+        states.append(_idle_state(name, idle, names))
+        if states[-1].residency_s < states[-2].residency_s:
+            raise BadConfig(
+                f"{where}: field 'idle_states.{name}.residency_s' is {states[-1].residency_s:g}; accepted: at least "
+                f"that of {states[-2].name!r}, {states[-2].residency_s:g}, for states become deeper"
+            )
     sources = {path: content.sources[number.source] for path, number in numbers(content)}
     soc = Soc(
         name=where,
@@ -228,7 +236,7 @@ def build(content: SocFile, where: str) -> Soc:
         reference_c=content.reference_c.value,
         thermal=thermal,
         throttled_index=tuple(int(domain.clocks.nearest(cap)) for domain, cap in zip(domains, caps, strict=True)),
-        idle_states=(IdleState(RUNNING, everywhere, everywhere, 0.0), *states),
+        idle_states=tuple(states),
         assumed=tuple(path for path, source in sources.items() if source.startswith("Assumed")),
         sources=sources,
     )
@@ -256,6 +264,14 @@ def _domain(name: str, content: DomainFile) -> Domain:
         if isinstance(number, Number) and field != "throttled_hz"
     }
     return Domain(clocks=ClockTable(name, **columns), **plain)
+
+
+def _idle_state(name: str, content: IdleFile, domains: Sequence[str]) -> IdleState:
+    gated = np.array([domain in content.domains for domain in domains])
+    clock_share, leakage_share = (
+        np.where(gated, share.value, 1.0) for share in (content.clock_share, content.leakage_share)
+    )
+    return IdleState(name, clock_share, leakage_share, content.wake_s.value, content.residency_s.value)
 
 
 def _check(content: SocFile, where: str) -> None:

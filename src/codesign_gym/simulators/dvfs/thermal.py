@@ -56,7 +56,7 @@ def as_columns(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 #: What a step is linear in, and what comes of it: rows and columns of :meth:`Thermal.response`.
-INPUTS = ("junction_c", "case_c", "junction_w", "case_w", "ambient_c")
+INPUTS = ("junction_c", "case_c", "junction_w", "case_w")
 OUTPUTS = ("junction_k", "case_k", "junction_k_s")
 
 
@@ -121,7 +121,8 @@ class Thermal:
             seconds: (...), 0 or more.
         """
         junction_c, case_c = temperature_c[..., 0], temperature_c[..., 1]
-        inputs = (junction_c, case_c, power_w[..., 0], power_w[..., 1], np.asarray(ambient_c, dtype=np.float64))
+        case_w = power_w[..., 1] + np.asarray(ambient_c, dtype=np.float64) / self.case_ambient_k_per_w
+        inputs = (junction_c, case_c, power_w[..., 0], case_w)
         response = self.response(slope_w_per_k, seconds)
         grown_junction, grown_case, area = (
             np.asarray(sum(row * value for row, value in zip(response[:, output], inputs, strict=True)))
@@ -130,7 +131,9 @@ class Thermal:
         return Heated(bounded(stacked([grown_junction, grown_case]), temperature_c, ambient_c), area)
 
     def response(self, slope_w_per_k: Floats, seconds: ArrayLike) -> Floats:
-        """What each of :data:`INPUTS` adds to each of :data:`OUTPUTS` in a step, shape (5, 3, ...).
+        """What each of :data:`INPUTS` adds to each of :data:`OUTPUTS` in a step, shape (4, 3, ...).
+
+        The air acts as heat into the case: its temperature over the resistance between the two.
 
         With x the temperatures, g the heating rates (K/s) of junction and case, and A the network's matrix:
 
@@ -163,7 +166,6 @@ class Thermal:
             (g_jc, g_cc, h_jc),
             (h_jj * junction, h_cj * junction, s_jj * junction),
             (h_jc * case, h_cc * case, s_jc * case),
-            (h_jc * (case * outer), h_cc * (case * outer), s_jc * (case * outer)),
         )
         return np.stack([np.stack(np.broadcast_arrays(*row)) for row in rows])
 

@@ -71,7 +71,8 @@ class Bismo:
 
         read = self.read_bytes_per_s / self.clock_hz  # bytes per cycle
         write = self.write_bytes_per_s / self.clock_hz
-        fetch = inner * (columns * weight_bits + column_tiles * rows * activation_bits) / 8 / read
+        fetched = inner * (columns * weight_bits + column_tiles * rows * activation_bits)  # bits
+        fetch = fetched / 8 / read
         result = RESULT_BYTES * rows * columns / write
         tile_rows, tile_columns = rounding.minimum(rows, self.dm), rounding.minimum(columns, self.dn)
         first = inner * (tile_columns * weight_bits + tile_rows * activation_bits) / 8 / read
@@ -81,6 +82,11 @@ class Bismo:
         return Costs(
             cycles / self.clock_hz,
             weight_bytes(layers, bits),
-            detail={"cycles": cycles, "execute_cycles": gemm.count * execute},
+            detail={
+                "cycles": cycles,
+                "execute_cycles": gemm.count * execute,
+                "mac_slots": cycles * (self.dm * self.dn * self.dk) / (weight_bits * activation_bits),
+                "dram_bits": gemm.count * (fetched + 8 * RESULT_BYTES * rows * columns),
+            },
             resources={"lut": of_hardware(self.luts), "bram": of_hardware(self.brams)},
         )

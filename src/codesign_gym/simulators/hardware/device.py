@@ -147,6 +147,12 @@ class Device:
         """
         return [] if self.calibration is None else self.calibration.ranges.outside(layers.with_batch(self.batch), bits)
 
+    def summary(self) -> list[str]:
+        """Lines on how far its figures may be trusted: its calibration, and what its model says of its data."""
+        calibrated = [] if self.calibration is None else self.calibration.summary()
+        of_model = getattr(self.model, "summary", None)
+        return calibrated + (of_model() if callable(of_model) else [])
+
     def _asked(self, layers: Layers, bits: Array) -> Costs:
         """The model's answer, checked."""
         try:

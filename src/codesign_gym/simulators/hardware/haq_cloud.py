@@ -61,5 +61,5 @@ class HaqCloud:
         dense = serial * layers.groups * steps * rounding.maximum(wide, 1)
         depthwise = serial * layers.out_channels / self.depthwise_lanes
         convolution = xp.where(layers.depthwise, depthwise, dense) + stored / self.weight_stream
-        single = (layers.op == Op.LINEAR) & (layers.out_height * layers.out_width == 1)
+        single = layers.runs(Op.LINEAR) & (layers.out_height * layers.out_width == 1)
         return xp.where(single, stored / self.dense_weight_stream, convolution) * layers.multiplies

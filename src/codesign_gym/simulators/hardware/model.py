@@ -77,11 +77,6 @@ def real(bits: Array) -> Array:
     return bits if xp.isdtype(bits.dtype, "real floating") else xp.astype(bits, xp.float64)
 
 
-def constant(bits: Array) -> Array:
-    """``bits`` without gradients, for models that answer from NumPy."""
-    return bits.detach() if hasattr(bits, "detach") else bits
-
-
 def weight_bytes(layers: Layers, bits: Array) -> Array:
     """Bytes of each layer's weights at their bitwidth, shape (..., layers)."""
     return layers.weights * real(bits[..., 0]) / 8
@@ -104,6 +99,11 @@ def operand_bits(layers: Layers, bits: Array) -> tuple[Array, Array]:
 
 class CostModel(Protocol):
     """A pure function of layers and precision; the record that carries it holds the hardware.
+
+    The models here also take a :class:`~codesign_gym.simulators.hardware.rounding.Rounding` as a third
+    argument, and run as they are on NumPy, on torch wherever its arrays lie, and under ``torch.compile``. Those
+    that search a mapping do so in NumPy, outside of any graph, in ``lower(layers, like)``; what follows takes its
+    result.
 
     A model whose cost of a row depends on that row and its bits alone may say so with the class
     attribute ``separable = True``; large batches are then looked up in a table of its answers.

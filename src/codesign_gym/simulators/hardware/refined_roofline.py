@@ -26,7 +26,9 @@ class RefinedRoofline:
     far the hardware really depends on it, ``1 / ((1 - alpha) + alpha / u)``. Where a convolution takes
     longer to compute than to move, ``ops / peak``, its time is divided by the product over output rows,
     output columns, input channels and filters. Where moving takes longer, it is not: time jumps at the
-    ridge, as in the original. A step of 1 switches a dimension off.
+    ridge, exactly as in the original, so that a convolution is NOT monotone in ``bytes_per_s``, nor in its
+    bitwidths: a little more bandwidth at the ridge makes it slower, by one over its utilisation at most.
+    Products and pools are monotone. A step of 1 switches a dimension off.
 
     Convolutions read ``output positions * stride**2`` pixels. Depthwise convolutions have no utilisation.
     NORM and ACTIVATION rows are free: ANNETTE's mapping models merge them into what they follow. Other
@@ -65,8 +67,8 @@ class RefinedRoofline:
         xp = array_namespace(bits)
         bits = real(bits)
         zero = bits[..., 1] * 0
-        convolution, pool = layers.op == Op.CONV, layers.op == Op.POOL
-        merged = (layers.op == Op.NORM) | (layers.op == Op.ACTIVATION)
+        convolution, pool = layers.runs(Op.CONV), layers.runs(Op.POOL)
+        merged = layers.runs(Op.NORM) | layers.runs(Op.ACTIVATION)
 
         def of_kind(conv: Array, dense: Array, pooled: Array, other: Array) -> Array:
             """The value of the row's kind."""

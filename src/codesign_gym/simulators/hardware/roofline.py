@@ -78,9 +78,9 @@ def moved_bits(layers: Layers, bits: Array) -> Array:
     """
     xp = array_namespace(bits)
     gemm = layers.gemm
-    second = (layers.op == Op.ELEMENTWISE) * layers.in_elements
-    second = second + (layers.op == Op.MATMUL) * gemm.count * gemm.n * gemm.k
-    first = xp.where(layers.op == Op.EMBEDDING, layers.out_elements, layers.in_elements)
+    second = layers.runs(Op.ELEMENTWISE) * layers.in_elements
+    second = second + layers.runs(Op.MATMUL) * gemm.count * gemm.n * gemm.k
+    first = xp.where(layers.runs(Op.EMBEDDING), layers.out_elements, layers.in_elements)
     return (first + second + layers.out_elements) * bits[..., 1] + layers.weights * bits[..., 0]
 
 

@@ -60,7 +60,7 @@ class Tpu:
         slots = count * (self.tile_rows * rounding.ceil_div(m, self.tile_rows))
         for size in (n, k):
             slots = slots * (self.tile_columns * rounding.ceil_div(size, self.tile_columns))
-        second_bits = xp.where(layers.op == Op.MATMUL, bits[..., 1], bits[..., 0])
+        second_bits = xp.where(layers.runs(Op.MATMUL), bits[..., 1], bits[..., 0])
         outer = layers.in_elements + layers.out_elements
         moved = runs * (outer * bits[..., 1] + count * n * k * second_bits) / 8
         busy_s = slots / self.macs_per_s + moved / self.bytes_per_s

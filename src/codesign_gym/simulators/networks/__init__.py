@@ -1,6 +1,6 @@
 """A network as a table of layers, the zoo of published shapes, and importers."""
 
-from codesign_gym.simulators.networks.catalog import CATALOG, NetworkFile, Training, load, read
+from codesign_gym.simulators.networks.catalog import CATALOG, NetworkFile, Training, load, parse_input_shape, read
 from codesign_gym.simulators.networks.layers import Layers, Network, Op
 from codesign_gym.simulators.networks.onnx_import import from_onnx
 from codesign_gym.simulators.networks.topology_csv import from_csv, to_csv
@@ -18,6 +18,7 @@ __all__ = [
     "from_torch",
     "load",
     "module_path",
+    "parse_input_shape",
     "read",
     "to_csv",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,15 +13,25 @@ from codesign_gym.catalog import Catalog, attribute
 from codesign_gym.errors import BadConfig, CodesignError
 from codesign_gym.records import Record, read_record
 from codesign_gym.simulators.networks.layers import Network
-from codesign_gym.simulators.networks.onnx_import import from_onnx
+from codesign_gym.simulators.networks.onnx_import import InputShapes, from_onnx
 from codesign_gym.simulators.networks.topology_csv import from_csv
 from codesign_gym.simulators.networks.torch_import import from_torch
 
+
+def _from_onnx(path: Path, input_shape: InputShapes | None) -> Network:
+    """By name with the batch dimension, as :func:`from_onnx` has them; else one input's, without."""
+    if input_shape is None or isinstance(input_shape, Mapping):
+        return from_onnx(path, input_shape)
+    return from_onnx(path, (1, *input_shape))
+
+
+def _from_csv(path: Path, input_shape: InputShapes | None) -> Network:
+    _refuse_shape(path.name, input_shape)
+    return from_csv(path)
+
+
 #: How a file becomes a network, by the end of its name; any other is a :class:`NetworkFile`.
-IMPORTERS: Mapping[str, Callable[[Path, Sequence[int] | None], Network]] = {
-    ".onnx": lambda path, input_shape: from_onnx(path, input_shape and (1, *input_shape)),
-    ".csv": lambda path, input_shape: from_csv(path),
-}
+IMPORTERS: Mapping[str, Callable[[Path, InputShapes | None], Network]] = {".onnx": _from_onnx, ".csv": _from_csv}
 
 CATALOG = Catalog(kind="network", folder="networks", suffixes=(".yaml", ".yml", *IMPORTERS))
 
@@ -96,7 +106,30 @@ def read(name: str) -> NetworkFile:
     return read_record(NetworkFile, found)
 
 
-def load(name: str, input_shape: Sequence[int] | None = None) -> Network:
+def parse_input_shape(text: str) -> InputShapes:
+    """One input's sizes without the batch dimension, or with it the sizes of inputs by name.
+
+    Args:
+        text: ``"3x224x224"`` or ``"3,224,224"``; or ``"ids=1x128;mask=1x128"``.
+
+    Raises:
+        BadConfig: if it is neither, or names an input twice.
+    """
+    accepted = "accepted: sizes as in 3x224x224, or by the inputs' names, with the batch, name=1x3x224x224"
+    try:
+        entries = [(name.strip(), _sizes(sizes)) for name, _, sizes in (e.rpartition("=") for e in text.split(";"))]
+    except ValueError:
+        raise BadConfig(f"input shape {text!r}; {accepted}") from None
+    if len({name for name, _ in entries}) < len(entries) or (len(entries) > 1 and not all(name for name, _ in entries)):
+        raise BadConfig(f"input shape {text!r} gives an input twice, or one of several no name; {accepted}")
+    return dict(entries) if entries[0][0] else entries[0][1]
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(size) for size in text.replace(",", "x").split("x"))
+
+
+def load(name: str, input_shape: InputShapes | None = None) -> Network:
     """The layer table of an id, the path of a YAML, ONNX or CSV file, or ``"package.module:attribute"``.
 
     The attribute may be a :class:`Network`, a ``torch.nn.Module``, or a function without arguments
@@ -105,8 +138,8 @@ def load(name: str, input_shape: Sequence[int] | None = None) -> Network:
     Args:
         name: which network.
         input_shape: of one input, without the batch dimension, for a torch module or an ONNX model; by
-            default the file's, or the attribute ``input_shape`` of the function or module. A CSV states sizes
-            and needs none.
+            default the file's, or the attribute ``input_shape`` of the function or module. For an ONNX model also
+            by name, with the batch dimension; see :func:`from_onnx`. A table of shapes takes none.
 
     Raises:
         UnknownName: with the nearest id.
@@ -125,15 +158,21 @@ def load(name: str, input_shape: Sequence[int] | None = None) -> Network:
     else:
         built = _build(found, {}, f"network {name!r}")
     if isinstance(built, Network):
-        if input_shape is not None:
-            raise BadConfig(f"network {name!r} is a table of shapes; accepted: no input shape")
+        _refuse_shape(name, input_shape)
         return replace(built, name=name)
+    if isinstance(input_shape, Mapping):
+        raise BadConfig(f"network {name!r}: input_shape is {dict(input_shape)}; accepted: sizes alone, as 3x224x224")
     shape = input_shape or getattr(found, "input_shape", None) or getattr(built, "input_shape", None)
     if shape is None:
         raise BadConfig(
             f"network {name!r}: input_shape is missing; accepted: the shape of one input, as in (3, 224, 224)"
         )
     return from_torch(built, shape, name)
+
+
+def _refuse_shape(name: str, input_shape: InputShapes | None) -> None:
+    if input_shape is not None:
+        raise BadConfig(f"network {name!r} is a table of shapes; accepted: no input shape")
 
 
 def _build(found: Any, arguments: dict[str, Any], where: str) -> Any:

@@ -72,6 +72,13 @@ class Layers:
     extra_parameters: Array  # trained numbers that are not weights: biases, or a NORM row's scale and shift
     valid: Array  # 1 where the row exists, 0 where it pads a batch
 
+    def runs(self, op: Op) -> Array:
+        """Whether the row is of this operator, bool.
+
+        By its number: ``torch.compile`` takes no array to be equal to an enum's member.
+        """
+        return self.op == op.value
+
     @property
     def weighted(self) -> Array:
         """Whether the row multiplies by weights (and so can be quantized), bool."""

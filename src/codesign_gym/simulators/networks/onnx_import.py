@@ -249,11 +249,12 @@ def _closed(name: str, declared: Sequence[int | str], alone: bool, where: str) -
     for position, size in enumerate(declared):
         if not isinstance(size, int) or size < 1:
             listed = ", ".join(str(size) for size in declared)
-            image = ",".join(str(size) for size in declared[1:]) or "..."
-            option = f", or on the command line --input-shape {image}, without the batch" if alone else ""
+            sizes = ",".join(str(size) for size in (declared[1:] if alone else declared)) or "..."
+            option = f"{sizes}, without the batch" if alone else f"{name}={sizes} for each input"
             raise BadConfig(
                 f"{where}: input {name!r}: dimension {position}, {size!r}, has no size; "
-                f"accepted: input_shapes={{{name!r}: ({listed})}} with a positive integer for each{option}"
+                f"accepted: input_shapes={{{name!r}: ({listed})}} with a positive integer for each, or on the command "
+                f"line --input-shape {option}"
             )
     return tuple(int(size) for size in declared)
 

@@ -27,7 +27,7 @@ def conv(input_shape: Shape, weight_shape: Shape, output_shape: Shape, stride: S
         input_shape: (1, in_channels, height, width) or (1, in_channels, width).
         weight_shape: (out_channels, in_channels / groups, *kernel).
         output_shape: as ``input_shape``.
-        stride: a number per spatial dimension, all equal.
+        stride: a number per spatial dimension, equal in those that have more than one window.
         extra_parameters: biases.
 
     Raises:
@@ -40,7 +40,7 @@ def conv(input_shape: Shape, weight_shape: Shape, output_shape: Shape, stride: S
         **_sizes(channels_first(input_shape), channels_first(output_shape)),
         "kernel_height": kernel_height,
         "kernel_width": kernel_width,
-        "stride": _equal(stride),
+        "stride": _equal(stride, output_shape),
         "groups": input_shape[1] // weight_shape[1] if weight_shape[1] else 0,
         "extra_parameters": extra_parameters,
     }
@@ -102,7 +102,7 @@ def pool(input_shape: Shape, output_shape: Shape, window: Shape, stride: Shape =
         **_sizes(geometry(input_shape), geometry(output_shape)),
         "kernel_height": kernel_height,
         "kernel_width": kernel_width,
-        "stride": _equal(stride),
+        "stride": _equal(stride, output_shape),
     }
 
 
@@ -174,7 +174,11 @@ def _plane(spatial: Shape) -> tuple[int, int]:
     return prod(rest), width
 
 
-def _equal(stride: Shape) -> int:
-    if len(set(stride)) != 1:
+def _equal(stride: Shape, output_shape: Shape) -> int:
+    """The one stride of all spatial dimensions; where an axis has a single window, nothing moves along it."""
+    if len(set(stride)) == 1:
+        return stride[0]
+    moving = {step for step, size in zip(stride, output_shape[-len(stride) :], strict=True) if size > 1}
+    if len(moving) > 1:
         raise UnsupportedNetwork(f"stride {tuple(stride)}; accepted: the same stride in every dimension")
-    return stride[0]
+    return max(moving or stride)

@@ -63,6 +63,8 @@ class AccelBench:
     * a layer takes ``max(loads, MACs) + serial`` cycles. AccelBench lets all layers of a network overlap, which
       :meth:`overlapped_cycles` gives from the sums.
 
+    A slot of the lanes (``mac_slots``) counts for as many MACs as zeros let it make.
+
     Energy: the modules' power in the cycles they work in, an access of main memory and a write and a read of a buffer
     for every 64 numbers, leakage throughout. Precision changes traffic alone: lanes are 20 bits wide.
 
@@ -102,6 +104,11 @@ class AccelBench:
     def lanes(self) -> Array:
         """MAC lanes, over all processing elements."""
         return self.elements * self.pof * self.kernel**2
+
+    @property
+    def density(self) -> Array:
+        """MACs that lanes make, of those that a layer has: they skip zeros."""
+        return (1 - self.activation_sparsity) * (1 - self.weight_sparsity) * self.overlap
 
     @property
     def matrix_edge(self) -> Array:
@@ -154,6 +161,7 @@ class AccelBench:
         detail = {
             "cycles": cycles,
             "mac_cycles": mac,
+            "mac_slots": cycles * (self.lanes * self.pif) / self.density,
             "activation_load_cycles": activation_load,
             "weight_load_cycles": weight_load,
             "fetch_cycles": fetch,
@@ -208,15 +216,14 @@ class AccelBench:
         )
         macs = xp.astype(layers.macs, steps.dtype)
         product = rounding.ceil_div(xp.where(macs > 0, macs, 1 + 0 * macs), self.lanes * self.pif)
-        density = (1 - self.activation_sparsity) * (1 - self.weight_sparsity) * self.overlap
-        return layers.multiplies * xp.where(layers.op == Op.CONV, steps, product) * density
+        return layers.multiplies * xp.where(layers.runs(Op.CONV), steps, product) * self.density
 
     def _loads(
         self, work: Layers, layers: Layers, activation_block: Array, weight_block: Array, rounding: Rounding
     ) -> _Loads:
         """Blocks of both operands; block sizes are in bits."""
         xp = array_namespace(work.batch)
-        convolution = layers.op == Op.CONV
+        convolution = layers.runs(Op.CONV)
         ones = 1 + 0 * work.batch
         depth, filters = work.in_channels / work.groups, work.out_channels / work.groups
         slices = _blocks(depth, self.cube_edge)
@@ -258,12 +265,12 @@ class AccelBench:
     def _serial_cycles(self, work: Layers, layers: Layers, rounding: Rounding) -> dict[str, Array]:
         """Cycles of the modules behind the lanes, by module; ReLU is part of the lanes and free."""
         pixels = work.in_height * work.in_width
-        pooled = (layers.valid == 1) & (layers.op == Op.POOL)
+        pooled = (layers.valid == 1) & layers.runs(Op.POOL)
         whole = pooled & (layers.out_height * layers.out_width == 1)
         images = rounding.ceil_div(work.batch * work.out_channels, self.elements)
         part = rounding.ceil_div(work.batch * work.out_channels * work.out_height * work.out_width, self.elements)
         positions = work.batch * work.out_height * work.out_width
-        normalised = (layers.valid == 1) & (layers.op == Op.NORM)
+        normalised = (layers.valid == 1) & layers.runs(Op.NORM)
         return {
             "BatchNorm": normalised * work.out_channels * rounding.ceil_div(positions, self.pif * self.elements),
             "GlobalAvgPooling": whole * _blocks(pixels, POOLED_PIXELS) * images,
@@ -277,7 +284,7 @@ class AccelBench:
         array_j = self.lanes * lane_j + self.elements * MODULES["DataFlow"].j_per_cycle
         unfolding_j = self.lanes * 2 * MODULES["Im2Col"].j_per_cycle  # both operands
         behind_j = sum(cycles * MODULES[name].j_per_cycle for name, cycles in serial.items())
-        unfolded = (layers.op == Op.CONV) * mac_cycles
+        unfolded = layers.runs(Op.CONV) * mac_cycles
         return mac_cycles * array_j + unfolded * unfolding_j + behind_j * self.elements
 
     def _access_j(self, xp: Any, accesses: dict[str, Array], like: Array) -> Array:

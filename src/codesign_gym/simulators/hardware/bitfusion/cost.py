@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig
+from codesign_gym.simulators.hardware.bitfusion.execution import Schedule, precision_factor, run
+from codesign_gym.simulators.hardware.bitfusion.machine import ENERGIES, SIZES, Convolution, FusionArray
 from codesign_gym.simulators.hardware.bitfusion.search import BITWIDTHS, QUANTITIES, layer_table
-from codesign_gym.simulators.hardware.bitfusion.tiling import Convolution, FusionArray, ceil_div
-from codesign_gym.simulators.hardware.model import Costs, constant, weight_bytes
+from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
+from codesign_gym.simulators.hardware.model import Costs, of_hardware, real
+from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
 #: A dense convolution of at most this many channels reads an image (grey, RGB or RGBA) and is
@@ -20,12 +24,27 @@ from codesign_gym.simulators.networks.layers import Array, Layers, Op
 IMAGE_CHANNELS = 4
 
 
+class Lowered(NamedTuple):
+    """Rows of the layer table with what was decided for them, real arrays of the caller's library.
+
+    ``decisions`` has the shape (DECISIONS, distinct, 8, 8): for every distinct layer, by weight and activation
+    bitwidth over BITWIDTHS, and NaN at the eighth, which stands for any other bitwidth.
+    """
+
+    decisions: Array
+    row: Array  # (..., layers) position among the distinct layers, integers
+    work: Convolution  # columns of shape (..., layers)
+    times: Array  # (..., layers) that the work is run
+    weights: Array  # (..., layers)
+    product: Array  # (..., layers) whether both operands are activations, bool
+
+
 @dataclass(frozen=True)
 class BitFusion(FusionArray):
     """Latency and energy at the best tiling of every layer.
 
     Sharma et al., "Bit Fusion: Bit-Level Dynamically Composable Architecture for Accelerating Deep
-    Neural Networks", ISCA 2018. ``tiling`` gives the cost of a tiling exactly as the public
+    Neural Networks", ISCA 2018. ``execution`` gives the cost of a tiling exactly as the public
     simulator does; ``search`` chooses the tiling.
 
     Bitwidths are 2 to 8: 5 to 7 bits compute like 8 and 3 like 4, while traffic is of the true bits.
@@ -35,46 +54,133 @@ class BitFusion(FusionArray):
     the 512 units.
 
     Latency never falls with more bits; energy may, because the search spends it to save cycles.
-    Searches are memoised in the process, so a batch costs little more than its distinct layers.
-    Parameters are plain numbers. NumPy only: torch bitwidths on the CPU are answered with tensors
-    without gradients.
+
+    The search is NumPy's and memoised in the process, so a batch costs little more than its distinct
+    layers. It runs at the nearest whole bitwidths and sizes of the hardware, and what it decides (tiles,
+    their order, what stays in a buffer) is a constant: the costs are the closed form there, in the
+    array API throughout. At a best tiling the form's derivatives are those of the best cost itself, so
+    that relaxed rounding has gradients in bitwidths, units, port, clock and energies; between two
+    bitwidths or sizes, where the tiling switches, it jumps. ``torch.compile`` runs the search outside
+    its graphs; :meth:`cost_of` is one graph (``rounding`` given). The clock and areas may be arrays that
+    broadcast against the leading axes; what is searched for is one number each.
     """
 
     separable: ClassVar[bool] = True
 
-    def cost(self, layers: Layers, bits: Array) -> Costs:
+    def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 
+        Args:
+            layers: columns of shape (..., layers).
+            bits: shape (..., layers, 2), weight and activation bitwidths.
+            rounding: exact, or relaxed for gradients in bitwidths and the array's parameters.
+
         Raises:
-            BadConfig: if a bitwidth is not one of 2 to 8.
+            BadConfig: if a bitwidth is not one of 2 to 8 (real ones are rounded to their tiling's).
             UnsupportedNetwork: if a layer has no tile that fits the buffers.
         """
-        xp, bits = array_namespace(bits), constant(bits)
-        index = np.asarray(bits).astype(np.int64) - BITWIDTHS[0]  # (..., layers, 2)
-        if ((index < 0) | (index >= len(BITWIDTHS))).any():
-            raise BadConfig(
-                f"BitFusion has bitwidths {BITWIDTHS[0]} to {BITWIDTHS[-1]}, not {np.unique(bits).tolist()}"
-            )
-        rows = layers.map(np.asarray)
-        packed = np.clip(self.outputs * rows.groups // rows.out_channels, 1, rows.groups)  # groups at a time
-        tables, row = self._tables(convolutions(rows, packed))
-        product = rows.op == Op.MATMUL  # of two activations, other ones for every image
-        weight_index = np.where(product, index[..., 1], index[..., 0])
-        picked = tables[row, weight_index, index[..., 1]]  # (..., layers, quantities)
-        scale = rows.multiplies * ceil_div(rows.groups, packed) * np.where(product, rows.batch, 1)
-        cost = {name: xp.asarray(picked[..., i] * scale) for i, name in enumerate(QUANTITIES)}
-        energy_j = cost.pop("energy_j")
-        return Costs(
-            cost["cycles"] / self.clock_hz, weight_bytes(layers, bits), energy_j, detail=cost, area_mm2=self.area_mm2
+        _check(bits)
+        return self.cost_of(self.lower(layers, bits), bits, rounding)
+
+    @outside_graphs
+    def lower(self, layers: Layers, like: Array) -> Lowered:
+        """The rows with their best tilings at every precision, for a network that is costed again and again.
+
+        Args:
+            layers: columns of shape (..., layers), of any library.
+            like: an array of the library, and on the processor, that costs are asked with.
+        """
+        rows = layers.map(plain)
+        array = self._searched()
+        packed = np.clip(array.outputs * rows.groups // rows.out_channels, 1, rows.groups)  # groups at a time
+        work = convolutions(rows, packed)
+        decisions, row = _distinct(array, work)
+        product = rows.runs(Op.MATMUL)  # of two activations, other ones for every image
+        times = rows.multiplies * EXACT.ceil_div(rows.groups, packed) * np.where(product, rows.batch, 1)
+
+        def column(values: NDArray[np.int64]) -> Array:
+            return beside(np.asarray(values, dtype=np.float64), like)
+
+        return Lowered(
+            beside(decisions, like),
+            beside(row, like),
+            Convolution(*map(column, vars(work).values())),
+            column(times),
+            column(rows.weights),
+            beside(product, like),
         )
 
-    def _tables(self, work: Convolution) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Tables of the distinct convolutions, (distinct, 7, 7, quantities), and which is whose, (..., layers)."""
-        columns = np.stack(np.broadcast_arrays(*vars(work).values()), -1)
-        shape = columns.shape[:-1]
-        distinct, row = np.unique(columns.reshape(-1, columns.shape[-1]), axis=0, return_inverse=True)
-        tables = [layer_table(self, Convolution(*map(int, values))) for values in distinct]
-        return np.moveaxis(np.stack(tables), 1, -1), row.reshape(shape)
+    def cost_of(self, lowered: Lowered, bits: Array, rounding: Rounding = EXACT) -> Costs:
+        """The same of rows lowered beforehand; costs at bitwidths that there are none of are NaN.
+
+        Args:
+            lowered: columns of shape (..., layers), from :meth:`lower`.
+            bits: shape (..., layers, 2).
+            rounding: as in :meth:`cost`.
+        """
+        xp, bits = array_namespace(bits), real(bits)
+        operands = xp.where(lowered.product[..., None], bits[..., 1:], bits)  # (..., layers, 2)
+        nearest = xp.round(operands)
+        index = xp.astype(nearest, xp.int64) - BITWIDTHS[0]
+        index = xp.where((index >= 0) & (index < len(BITWIDTHS)), index, len(BITWIDTHS))
+        run_weight, run_activation, *decided = lowered.decisions[:, lowered.row, index[..., 0], index[..., 1]]
+        weight_bits, activation_bits = (
+            xp.where(wider > nearest[..., i], wider, operands[..., i])  # stored and run as wider ones
+            for i, wider in enumerate((run_weight, run_activation))
+        )
+        factor = precision_factor(weight_bits, activation_bits, rounding)
+        found = run(self, lowered.work, Schedule(*decided), weight_bits, activation_bits, factor, rounding)
+        cycles = found.cycles * lowered.times
+        return Costs(
+            cycles / self.clock_hz,
+            lowered.weights * bits[..., 0] / 8,
+            found.energy_j(self) * lowered.times,
+            detail={
+                "cycles": cycles,
+                "stall_cycles": found.stall_cycles * lowered.times,
+                "mac_slots": cycles * (self.inputs * self.outputs) * factor,
+                "dram_bits": found.dram_bits * lowered.times,
+                "sram_bits": found.sram_bits * lowered.times,
+            },
+            area_mm2=of_hardware(self.area_mm2),
+        )
+
+    def _searched(self) -> FusionArray:
+        """The hardware that tilings are searched for: plain numbers, of whole sizes; clock and area decide nothing."""
+        numbers: dict[str, Any] = dict.fromkeys((field.name for field in fields(FusionArray)), 1.0)
+        for name in (*SIZES, *ENERGIES):
+            value = plain(getattr(self, name))
+            if value.ndim:
+                raise BadConfig(f"bitfusion: parameter {name!r} has shape {value.shape}; accepted: a single number")
+            numbers[name] = max(round(float(value)), 1) if name in SIZES else float(value)
+        return FusionArray(**numbers)
+
+
+def _distinct(array: FusionArray, work: Convolution) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What :class:`Lowered` has for the distinct layers, and which is whose, (..., layers)."""
+    columns = np.stack(np.broadcast_arrays(*vars(work).values()), -1).astype(np.int64)
+    shape = columns.shape[:-1]
+    distinct, row = np.unique(columns.reshape(-1, columns.shape[-1]), axis=0, return_inverse=True)
+    return _decisions(array, distinct.tobytes(), len(distinct)), row.reshape(shape)
+
+
+@outside_graphs
+def _check(bits: Array) -> None:
+    widths = plain(bits)
+    nearest = np.rint(widths)
+    if not ((nearest >= BITWIDTHS[0]) & (nearest <= BITWIDTHS[-1])).all():
+        raise BadConfig(f"BitFusion has bitwidths {BITWIDTHS[0]} to {BITWIDTHS[-1]}, not {np.unique(widths).tolist()}")
+
+
+@lru_cache(maxsize=16)
+def _decisions(array: FusionArray, columns: bytes, count: int) -> NDArray[np.float64]:
+    """What :class:`Lowered` has for so many layers; memoised, because networks are costed again and again."""
+    works = np.frombuffer(columns, dtype=np.int64).reshape(count, -1).tolist()
+    tables = np.stack([layer_table(array, Convolution(*sizes))[len(QUANTITIES) :] for sizes in works], 1)
+    none = ((0, 0), (0, 0), (0, 1), (0, 1))
+    padded = np.pad(tables, none, constant_values=np.nan)
+    padded.setflags(write=False)
+    return padded
 
 
 def convolutions(layers: Layers, groups: NDArray[np.int64]) -> Convolution:
@@ -84,9 +190,9 @@ def convolutions(layers: Layers, groups: NDArray[np.int64]) -> Convolution:
     def column(values: Array) -> NDArray[np.int64]:
         return np.where(multiplies, values, 1)
 
-    image = (layers.op == Op.CONV) & (layers.groups == 1) & (layers.in_channels <= IMAGE_CHANNELS) & multiplies
+    image = layers.runs(Op.CONV) & (layers.groups == 1) & (layers.in_channels <= IMAGE_CHANNELS) & multiplies
     return Convolution(
-        batch=column(np.where(layers.op == Op.MATMUL, 1, layers.batch)),
+        batch=column(np.where(layers.runs(Op.MATMUL), 1, layers.batch)),
         out_height=column(layers.out_height),
         out_width=column(layers.out_width),
         in_channels=column(layers.in_channels // layers.groups * groups),

@@ -18,36 +18,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.errors import UnsupportedNetwork
-from codesign_gym.simulators.hardware.bitfusion.tiling import (
-    ACTIVATION_LOOPS,
-    LOOPS,
-    NARROWEST_BITS,
-    OUTPUT_LOOPS,
-    WEIGHT_LOOPS,
-    WIDEST_BITS,
-    Convolution,
-    Execution,
-    FusionArray,
-    Ints,
-    Nest,
+from codesign_gym.simulators.hardware.bitfusion.execution import (
+    Schedule,
     Stream,
     activation_tile_bits,
     compute_cycles,
-    evaluate,
     output_tile_bits,
     precision_factor,
+    run,
     stall_cycles,
+    weight_tile_bits,
+)
+from codesign_gym.simulators.hardware.bitfusion.machine import (
+    NARROWEST_BITS,
+    WIDEST_BITS,
+    Convolution,
+    FusionArray,
+    Nest,
+)
+from codesign_gym.simulators.hardware.bitfusion.tiling import (
+    ACTIVATION_LOOPS,
+    LOOPS,
+    OUTPUT_LOOPS,
+    WEIGHT_LOOPS,
+    Ints,
+    decide,
+    parts,
     tiles,
     usable_bits,
     walk,
-    weight_tile_bits,
 )
 
 #: Bitwidths of a table's axes.
 BITWIDTHS = tuple(range(NARROWEST_BITS, WIDEST_BITS + 1))
 
-#: Rows of :func:`layer_table`.
+#: Rows of :func:`layer_table`: what the best execution costs, and what it is: the bitwidths at which operands
+#: are stored and run, and its schedule.
 QUANTITIES = ("cycles", "energy_j", "stall_cycles", "dram_bits", "sram_bits")
+DECISIONS = ("weight_bits", "activation_bits", *Schedule._fields)
+ROWS = QUANTITIES + DECISIONS
 
 NEVER = np.iinfo(np.int64).max  # cycles of a tile that does not fit
 
@@ -61,7 +70,7 @@ def layer_table(array: FusionArray, work: Convolution) -> NDArray[np.float64]:
         work: one layer, its fields plain ints.
 
     Returns:
-        QUANTITIES by weight and activation bitwidth, shape (5, 7, 7) over BITWIDTHS; read-only.
+        ROWS by weight and activation bitwidth, shape (rows, 7, 7) over BITWIDTHS; read-only.
 
     Raises:
         UnsupportedNetwork: if even the smallest tile overflows a buffer.
@@ -74,26 +83,26 @@ def layer_table(array: FusionArray, work: Convolution) -> NDArray[np.float64]:
 def search(array: FusionArray, work: Convolution) -> NDArray[np.float64]:
     """The public simulator's choice at every precision; arguments and result as :func:`layer_table`."""
     space = _Candidates.of(array, work)
-    outputs = space.stream(output_tile_bits(array, space.tile), array.output_sram_bytes, OUTPUT_LOOPS)
+    part, count = parts(space.tile), tiles(work, space.tile).prod(-1)
+    outputs = space.stream(output_tile_bits(array, part), array.output_sram_bytes, OUTPUT_LOOPS)
     activations = [
-        space.stream(activation_tile_bits(work, space.tile, bits), array.activation_sram_bytes, ACTIVATION_LOOPS)
+        space.stream(activation_tile_bits(work, part, bits), array.activation_sram_bytes, ACTIVATION_LOOPS)
         for bits in BITWIDTHS
     ]
     factors = precision_factor(np.array(BITWIDTHS)[:, None], np.array(BITWIDTHS))
-    table = np.empty((len(QUANTITIES), *factors.shape))
+    table = np.empty((len(ROWS), *factors.shape))
     for row, weight_bits in enumerate(BITWIDTHS):
         for factor in np.unique(factors[row]):
-            size = weight_tile_bits(array, work, space.tile, weight_bits, factor)
+            size = weight_tile_bits(array, work, part, weight_bits, factor)
             weights = space.stream(size, array.weight_sram_bytes, WEIGHT_LOOPS)
-            compute = compute_cycles(array, work, space.tile, factor)
+            compute = compute_cycles(array, work, part, count, factor)
             for column in np.flatnonzero(factors[row] == factor):
                 cycles = compute + stall_cycles(array, compute, weights, activations[column], outputs)
                 fits = weights.fits & activations[column].fits & outputs.fits
                 order, tile = _fewest(np.where(fits, cycles, NEVER), work)
-                tied = evaluate(
-                    array, work, space.tile[tile], space.orders[order], weight_bits, BITWIDTHS[column], factor
-                )
-                table[:, row, column] = _least_energy(tied, array)
+                bits = weight_bits, BITWIDTHS[column]
+                tied = decide(array, work, space.tile[tile], space.orders[order], *bits, factor)
+                table[:, row, column] = _least_energy(array, work, tied, bits, factor)
     return table
 
 
@@ -148,7 +157,7 @@ class _Candidates:
     def of(cls, array: FusionArray, work: Convolution) -> _Candidates:
         """The candidates whose partial sums fit their buffer."""
         tile, orders = candidate_tiles(array, work), candidate_orders(work)
-        tile = tile[output_tile_bits(array, tile) <= usable_bits(array.output_sram_bytes)]
+        tile = tile[output_tile_bits(array, parts(tile)) <= usable_bits(array.output_sram_bytes)]
         return cls(tile, orders, np.moveaxis(tiles(work, tile)[:, orders], 0, 1))
 
     def stream(self, tile_bits: Ints, sram_bytes: int, loops: NDArray[np.bool_]) -> Stream:
@@ -165,11 +174,15 @@ def _fewest(cycles: Nest, work: Convolution) -> tuple[Nest, Nest]:
     return order, tile
 
 
-def _least_energy(tied: Execution, array: FusionArray) -> NDArray[np.float64]:
-    """QUANTITIES of the execution with the least energy."""
-    energy_j = tied.energy_j(array)
-    quantities = np.stack([tied.cycles, energy_j, tied.stall_cycles, tied.dram_bits, tied.sram_bits])
-    return np.asarray(quantities[:, np.argmin(energy_j)])
+def _least_energy(
+    array: FusionArray, work: Convolution, tied: Schedule, bits: tuple[int, int], factor: int
+) -> NDArray[np.float64]:
+    """ROWS of the schedule with the least energy."""
+    found = run(array, work, tied, *bits, factor)
+    energy_j = found.energy_j(array)
+    quantities = (found.cycles, energy_j, found.stall_cycles, found.dram_bits, found.sram_bits)
+    rows = np.stack(np.broadcast_arrays(*quantities, *bits, *tied)).astype(np.float64)
+    return np.asarray(rows[:, np.argmin(energy_j)])
 
 
 def _powers(size: int) -> Nest:

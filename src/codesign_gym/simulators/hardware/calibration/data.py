@@ -1,9 +1,9 @@
 """Measurements of layers by their shape, of layers of a network by name, or of whole networks.
 
 A row has the columns of the layer table (``op`` by name or number), or ``network`` (id or file) with an
-optional ``input_shape`` (``3x224x224``) and, for one of its layers, ``layer``; then ``batch`` and
-``bits`` or ``weight_bits`` and ``activation_bits``, all optional; and what was measured, with its
-unit in the name.
+optional ``input_shape`` (``3x224x224``, or ``ids=1x128;mask=1x128``) and, for one of its layers, ``layer``;
+then ``batch`` and ``bits`` or ``weight_bits`` and ``activation_bits``, all optional; and what was measured,
+with its unit in the name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig, CodesignError, UnknownName
 from codesign_gym.simulators.hardware.calibration.sheet import BITS, UNITS, Sheet, bitwidths, read_sheet, values
-from codesign_gym.simulators.networks import load
+from codesign_gym.simulators.networks import load, parse_input_shape
 from codesign_gym.simulators.networks.layers import COLUMNS, Layers, Network, Op, network
 
 #: What tells a layer apart, besides its batch.
@@ -156,10 +156,7 @@ def _places(table: Network, layer: str, where: str) -> NDArray[np.intp]:
 
 def _network(name: str, input_shape: str, where: str) -> Network:
     try:
-        shape = tuple(int(size) for size in input_shape.replace(",", "x").split("x")) if input_shape else None
-        return load(name, shape)
-    except ValueError:
-        raise BadConfig(f"{where}: input_shape is {input_shape!r}; accepted: sizes as in 3x224x224") from None
+        return load(name, parse_input_shape(input_shape) if input_shape else None)
     except CodesignError as error:
         raise BadConfig(f"{where}: {error}") from error
 

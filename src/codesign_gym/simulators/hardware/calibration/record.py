@@ -114,9 +114,14 @@ class Calibration(Record):
             for name in ("macs", "elements", "weight_bits", "activation_bits")
             if (value := getattr(self.ranges, name)) is not None
         ]
+        bars = [
+            f"{name} not identifiable" if bar.low is None else f"{name} {bar.low:.4g} to {bar.high:.4g}"
+            for name, bar in self.fitted.items()
+        ]
         return [
             f"calibrated on {self.rows} rows of {self.data} (sha256 {self.sha256[:12]}), {self.cross_validation}",
             *errors,
+            f"95 % intervals: {', '.join(bars)}",
             f"calibrated range of a layer: {', '.join(ranges)}; operators {', '.join(self.ranges.operators)}",
             "outside that range its figures are extrapolations",
         ]

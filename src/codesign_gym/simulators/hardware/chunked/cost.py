@@ -121,7 +121,7 @@ class Chunked:
         """
         xp = array_namespace(bits)
         bits = real(bits)
-        chunk = (layers.op != Op.MATMUL) * self.operator  # (..., layers)
+        chunk = ~layers.runs(Op.MATMUL) * self.operator  # (..., layers)
         product = Gemm(*(xp.astype(column, bits.dtype) for column in layers.gemm))
         count, m, n, k = product
         inputs = layers.multiplies * layers.in_elements
@@ -132,7 +132,8 @@ class Chunked:
         def of_chunk(*cases: Array) -> Array:
             return select(chunk, *(case + 0 * m for case in cases))  # in the type of the columns
 
-        cycles, buffer_bits = self._on_chip(product, of_chunk(*self.pes), (weight_bits, activation_bits), rounding)
+        pes = of_chunk(*self.pes)
+        cycles, buffer_bits = self._on_chip(product, pes, (weight_bits, activation_bits), rounding)
         half = 8 / 2 * of_chunk(self.conv_buffer_bytes, self.shift_buffer_bytes, self.adder_buffer_bytes)
         inputs, weights = inputs * activation_bits, count * n * k * weight_bits
         tall, wide = _tile(m, n, half / self.partial_sum_bits, rounding)
@@ -154,7 +155,13 @@ class Chunked:
             latency_s,
             weight_bytes(layers, stored[..., None]),
             energy_j,
-            detail={"cycles": cycles, "buffer_bits": buffer_bits, "dram_bits": dram_bits, **busy},
+            detail={
+                "cycles": cycles,
+                "mac_slots": cycles * pes,
+                "buffer_bits": buffer_bits,
+                "dram_bits": dram_bits,
+                **busy,
+            },
             area_mm2=of_hardware(self.area_mm2),
         ).aligned()
 

@@ -147,13 +147,13 @@ def mapping_table(model: Chunked, layers: Layers, bits: Ints) -> MappingTable:
     Raises:
         UnsupportedNetwork: if a layer has no candidate whose registers hold it.
     """
-    chunk = np.broadcast_to((layers.op != Op.MATMUL) * model.operator, layers.op.shape)  # (layers,)
+    chunk = np.broadcast_to(~layers.runs(Op.MATMUL) * model.operator, layers.op.shape)  # (layers,)
     work = Work.of(layers)
     pes = np.array([np.broadcast_to(number, ()) for number in model.pes], dtype=np.int64)[chunk]
     machine = _machine(model, chunk)
     mapping = _mappings(model, work, pes)
     wide = Work(work.extents[:, None], work.stride_p[:, None], work.stride_q[:, None])
-    weight = np.where(layers.op == Op.MATMUL, bits[:, 1], model.weight_bits(real(bits[:, 0])))
+    weight = np.where(layers.runs(Op.MATMUL), bits[:, 1], model.weight_bits(real(bits[:, 0])))
     operands = Operands(*(real(width)[:, None] for width in (weight, bits[:, 1])))
     moved = traffic(machine, wide, mapping)
     run = charge(machine, wide, moved, operands)

@@ -31,52 +31,33 @@ the padding, which are counted as loads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codesign_gym.simulators.hardware.gemmini.caches import LINE_BYTES, missing_lines
-from codesign_gym.simulators.hardware.gemmini.tiling import (
-    BATCH,
-    COLUMNS,
-    INPUTS,
-    KERNEL_COLUMNS,
-    KERNEL_ROWS,
-    OUTPUTS,
-    OWN_ORDER,
-    ROWS,
-    Ints,
-    Work,
-    ceil_div,
-    own_tiles,
-    work,
-)
-from codesign_gym.simulators.hardware.model import Costs, Unit, constant, weight_bytes
+from codesign_gym.simulators.hardware.gemmini.activity import Activity, Schedule, activity, decide
+from codesign_gym.simulators.hardware.gemmini.caches import LINE_BYTES
+from codesign_gym.simulators.hardware.gemmini.tiling import LOOPS, OWN_ORDER, Ints, Work, own_tiles, work
+from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
+from codesign_gym.simulators.hardware.model import Costs, Unit, real
+from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers
 
-Floats = NDArray[np.float64]
-
-#: Cycles that the array spends on a strip at least.
-LEAST_CYCLES = 4
+#: Fields of the hardware that decide how a layer is run; sizes, which are whole.
+SIZES = ("dim", "scratchpad_bytes", "accumulator_bytes", "bus_bytes", "l2_bytes", "llc_bytes")
 
 
-@dataclass(frozen=True, eq=False)
-class Activity:
-    """What running layers by given tiles makes the hardware do, shape (...); no fitted constant enters."""
+class Lowered(NamedTuple):
+    """Rows of the layer table with what was decided for them, real arrays of the caller's library."""
 
-    tiles: Floats
-    strip_cycles: Floats  # of a block of weights, for the mean tile
-    strips: Floats  # of a block of weights, for the mean tile
-    blocks: Floats  # of weights, over all tiles
-    loaded_words: Floats
-    stored_rows: Floats
-    l2_missing_lines: Floats
-    llc_missing_lines: Floats
+    schedule: Schedule  # of shape (..., layers)
+    times: Array  # (..., layers) that it is run
+    weights: Array  # (..., layers)
 
 
 @dataclass(frozen=True)
@@ -91,8 +72,15 @@ class Gemmini:
     A grouped or depthwise convolution runs group by group, each on its own, as Gemmini does where its
     depthwise units are left out. A matrix product of activations runs head by head and image by image.
 
-    Any parameter may be an array that broadcasts against the leading axes. NumPy only: torch bitwidths
-    on the CPU are answered with tensors without gradients. No energy: there is no source for the RTL's.
+    The software's heuristics are loops in NumPy, memoised in the process. What they decide at the nearest
+    whole sizes of the hardware (tiles, straddled words, missing lines) is a constant; the rest is a closed form in
+    the array API throughout, in which relaxed rounding has gradients in the array's size, the bus, the
+    clock and the fitted constants. ``torch.compile`` runs the heuristics outside its graphs; :meth:`cost_of` is
+    one graph (``rounding`` given). Any parameter may be an array that broadcasts against the leading axes.
+
+    Costs detail ``cycles``, ``mac_slots``, and the bits between the L2 cache and the accelerator (``l2_bits``),
+    the two caches (``llc_bits``), and the last of them and memory (``dram_bits``). No energy: there is no source
+    for the RTL's.
     """
 
     separable: ClassVar[bool] = True
@@ -110,27 +98,65 @@ class Gemmini:
     llc_miss_cycles: Annotated[float, Unit("cycle"), Field(ge=0)]
     overlap_exponent: Annotated[float, Unit("1"), Field(ge=1)]
 
-    def cost(self, layers: Layers, bits: Array) -> Costs:
-        """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
-        xp, bits = array_namespace(bits), constant(bits)
-        rows = layers.map(np.asarray)
-        loops = work(rows)
-        memories = (self.dim, self.scratchpad_bytes, self.accumulator_bytes)
-        shape = np.broadcast_shapes(loops.stride.shape, *(np.shape(memory) for memory in memories))
-        loops = loops.broadcast_to(shape)
-        dim, scratchpad, accumulator = (np.broadcast_to(memory, shape) for memory in memories)
-        activity = self.activity(loops, own_tiles(loops, dim, scratchpad, accumulator), OWN_ORDER)
-        group_lines = rows.weights / rows.groups / LINE_BYTES  # of weights, which every inference reads anew
-        activity = replace(
-            activity,
-            l2_missing_lines=np.maximum(activity.l2_missing_lines, group_lines),
-            llc_missing_lines=np.maximum(activity.llc_missing_lines, group_lines),
-        )
-        cycles = self.cycles(activity) * np.asarray(rows.gemm.count)
-        answer = xp.asarray(cycles) + 0.0 * weight_bytes(layers, bits)
-        return Costs(answer / self.clock_hz, weight_bytes(layers, bits), detail={"cycles": answer})
+    def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
+        """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 
-    def cycles(self, activity: Activity) -> Floats:
+        Args:
+            layers: columns of shape (..., layers).
+            bits: shape (..., layers, 2), weight and activation bitwidths; cycles are those of 8-bit operands.
+            rounding: exact, or relaxed for gradients in the parameters.
+
+        Raises:
+            BadConfig: if half of a memory is smaller than the smallest tile of a layer.
+        """
+        return self.cost_of(self.lower(layers, bits), bits, rounding)
+
+    @outside_graphs
+    def lower(self, layers: Layers, like: Array) -> Lowered:
+        """The rows with the tiles that Gemmini's software picks, for a network that is costed again and again.
+
+        Args:
+            layers: columns of shape (..., layers), of any library.
+            like: an array of the library, and on the processor, that costs are asked with.
+        """
+        rows = layers.map(plain)
+        schedule = self._own(work(rows))
+        group_lines = rows.weights / rows.groups / LINE_BYTES  # of weights, which every inference reads anew
+        schedule = schedule._replace(
+            l2_missing_lines=np.maximum(schedule.l2_missing_lines, group_lines),
+            llc_missing_lines=np.maximum(schedule.llc_missing_lines, group_lines),
+        )
+        times, weights = (np.asarray(column, dtype=np.float64) for column in (rows.gemm.count, rows.weights))
+        return Lowered(
+            Schedule(*(beside(column, like) for column in schedule)), beside(times, like), beside(weights, like)
+        )
+
+    def cost_of(self, lowered: Lowered, bits: Array, rounding: Rounding = EXACT) -> Costs:
+        """The same of rows lowered beforehand.
+
+        Args:
+            lowered: columns of shape (..., layers), from :meth:`lower`.
+            bits: shape (..., layers, 2).
+            rounding: as in :meth:`cost`.
+        """
+        size_bytes = lowered.weights * real(bits)[..., 0] / 8
+        times = lowered.times + 0 * size_bytes  # of the designs' shape
+        done = activity(lowered.schedule, self.dim, self.bus_bytes, rounding)
+        cycles = self.cycles(done) * times
+        passed = done.loaded_words * self.bus_bytes + done.stored_rows * self.dim  # bytes
+        return Costs(
+            cycles / self.clock_hz,
+            size_bytes,
+            detail={
+                "cycles": cycles,
+                "mac_slots": cycles * (self.dim * self.dim),
+                "l2_bits": 8 * passed * times,
+                "llc_bits": 8 * LINE_BYTES * done.l2_missing_lines * times,
+                "dram_bits": 8 * LINE_BYTES * done.llc_missing_lines * times,
+            },
+        )
+
+    def cycles(self, activity: Activity) -> Array:
         """Cycles of shape (...)."""
         computation = activity.blocks * self._norm(activity.strip_cycles, activity.strips * self.issue_cycles)
         memory = (
@@ -142,74 +168,36 @@ class Gemmini:
         return self._norm(computation, memory) + memory / activity.tiles
 
     def activity(self, loops: Work, tile: Ints, order: Ints) -> Activity:
-        """What given tiles make the hardware do.
+        """What given tiles make the hardware do, in NumPy; arguments as :func:`~.activity.decide`."""
+        bus, *caches = (_whole(getattr(self, name)) for name in SIZES[3:])
+        return activity(decide(loops, tile, order, bus, *caches), self.dim, self.bus_bytes)
 
-        Args:
-            loops: layers, shape (...).
-            tile: iterations of every loop in a tile, shape (..., 7), at most those of the layer.
-            order: the loops over tiles from the outermost to the innermost, shape (..., 7) or (7,).
-        """
-        extent, dim = loops.extent, np.asarray(self.dim)
-        count = ceil_div(extent, tile).astype(np.float64)  # (..., 7) tiles along every loop
-        places = count[..., (BATCH, ROWS, COLUMNS)].prod(-1)
-        lines = extent[..., BATCH] * extent[..., ROWS]  # image rows, all of them
-        last = tile[..., COLUMNS] - (ceil_div(tile[..., COLUMNS], dim) - 1) * dim
-        strip_cycles = lines * _over_tiles(extent[..., COLUMNS], tile[..., COLUMNS], lambda part: _strips(part, dim))
-        strips = lines * _over_tiles(extent[..., COLUMNS], tile[..., COLUMNS], lambda part: ceil_div(part, dim))
+    def _own(self, loops: Work) -> Schedule:
+        """The software's own schedules, of the shape that the layers and the hardware broadcast to."""
+        sizes = [_whole(getattr(self, name)) for name in SIZES]
+        shape = np.broadcast_shapes(loops.stride.shape, *(size.shape for size in sizes))
+        loops = loops.broadcast_to(shape)
+        single = np.stack(np.broadcast_arrays(loops.stride, loops.is_matmul, *sizes), -1)
+        columns = np.concatenate([loops.extent, single], -1)
+        distinct, row = np.unique(columns.reshape(-1, columns.shape[-1]), axis=0, return_inverse=True)
+        schedule = _distinct(distinct.astype(np.int64).tobytes(), len(distinct))
+        return Schedule(*(column[row.reshape(shape)] for column in schedule))
 
-        def blocks(loop: int) -> Ints:
-            return _over_tiles(extent[..., loop], tile[..., loop], lambda part: ceil_div(part, dim))
-
-        kernel = extent[..., KERNEL_ROWS] * extent[..., KERNEL_COLUMNS]
-        output_blocks = blocks(OUTPUTS)
-        return Activity(
-            tiles=count.prod(-1),
-            strip_cycles=strip_cycles / places + dim - np.maximum(last, LEAST_CYCLES),
-            strips=strips / places,
-            blocks=places * kernel * output_blocks * blocks(INPUTS),
-            loaded_words=self._loaded_words(loops, tile, count),
-            stored_rows=(lines * extent[..., COLUMNS] * output_blocks).astype(np.float64),
-            l2_missing_lines=missing_lines(loops, tile, order, self.l2_bytes),
-            llc_missing_lines=missing_lines(loops, tile, order, self.llc_bytes),
-        )
-
-    def _loaded_words(self, loops: Work, tile: Ints, count: Floats) -> Floats:
-        """Words of the bus over all tiles, shape (...)."""
-        extent, bus = loops.extent, np.asarray(self.bus_bytes, dtype=np.int64)
-
-        def words(loop: int) -> Ints:
-            """Words for all of a row of channels, one more in every part that may straddle words."""
-            start = np.gcd(np.gcd(extent[..., loop], tile[..., loop]), bus)  # parts start on multiples of it
-
-            def of_part(part: Ints) -> Ints:
-                return np.asarray(ceil_div(part, bus) + ((start < bus) & (part > start)))
-
-            return _over_tiles(extent[..., loop], tile[..., loop], of_part)
-
-        def image(place: int, kernel: int) -> Floats:
-            """Rows or columns of the image that all tiles along a loop and along its kernel's loop read."""
-            steps = count[..., kernel] * extent[..., place] * loops.stride
-            return np.asarray(steps + count[..., place] * (extent[..., kernel] - count[..., kernel]))
-
-        pixels = extent[..., BATCH] * image(ROWS, KERNEL_ROWS) * image(COLUMNS, KERNEL_COLUMNS)
-        weights = extent[..., KERNEL_ROWS] * extent[..., KERNEL_COLUMNS] * extent[..., INPUTS]
-        places = count[..., (BATCH, ROWS, COLUMNS)].prod(-1)
-        return np.asarray(count[..., OUTPUTS] * pixels * words(INPUTS) + places * weights * words(OUTPUTS))
-
-    def _norm(self, left: Floats, right: Floats) -> Floats:
-        p = self.overlap_exponent
-        larger = np.maximum(left, right)
-        return np.asarray(larger * (1 + (np.minimum(left, right) / larger) ** p) ** (1 / p))
+    def _norm(self, left: Array, right: Array) -> Array:
+        p, xp = self.overlap_exponent, array_namespace(left)
+        larger = xp.maximum(left, right)
+        return larger * (1 + (xp.minimum(left, right) / larger) ** p) ** (1 / p)
 
 
-def _strips(columns: Ints, dim: Ints) -> Ints:
-    """Cycles of the strips that cover so many output columns of an image's row."""
-    whole, rest = columns // dim, columns % dim
-    return np.asarray(whole * np.maximum(dim, LEAST_CYCLES) + np.where(rest > 0, np.maximum(rest, LEAST_CYCLES), 0))
+@lru_cache(maxsize=16)
+def _distinct(columns: bytes, count: int) -> Schedule:
+    """The software's schedules of so many layers on hardware; memoised: networks are costed again and again."""
+    rows = np.frombuffer(columns, dtype=np.int64).reshape(count, -1)
+    stride, is_matmul, dim, scratchpad, accumulator, bus, l2, llc = rows[:, len(LOOPS) :].T
+    loops = Work(rows[:, : len(LOOPS)], stride, is_matmul == 1)
+    return decide(loops, own_tiles(loops, dim, scratchpad, accumulator), OWN_ORDER, bus, l2, llc)
 
 
-def _over_tiles(extent: Ints, tile: Ints, function: Callable[[Ints], Ints]) -> Ints:
-    """Sum of a function of a tile's size over the tiles of a loop, the last of which may be smaller."""
-    rest = extent % tile
-    whole = extent // tile * function(tile)
-    return np.asarray(whole + np.where(rest > 0, function(np.maximum(rest, 1)), 0))
+def _whole(size: Array) -> NDArray[np.int64]:
+    """The nearest whole size of the hardware."""
+    return np.asarray(np.maximum(np.rint(plain(size)), 1), dtype=np.int64)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +64,7 @@ class Work:
 def work(layers: Layers) -> Work:
     """One group (and for a MATMUL row one image) of every row; a row that multiplies nothing becomes one product."""
     multiplies = np.asarray(layers.multiplies)
-    is_matmul = np.asarray(layers.op) != Op.CONV
+    is_matmul = ~np.asarray(layers.runs(Op.CONV))
     gemm = layers.gemm
     ones = np.ones_like(np.asarray(gemm.m))
 
@@ -101,30 +100,17 @@ def own_tiles(layers: Work, dim: Ints, scratchpad_bytes: Ints, accumulator_bytes
     """
     scratchpad_rows = scratchpad_bytes // dim // 2
     accumulator_rows = accumulator_bytes // (ACCUMULATOR_BYTES * dim) // 2
-    others = np.stack([layers.stride, layers.is_matmul, dim, scratchpad_rows, accumulator_rows], -1)
-    key = np.concatenate([layers.extent, others], -1)
-    distinct, where = np.unique(key.reshape(-1, key.shape[-1]), axis=0, return_inverse=True)
-    tile = _distinct_tiles(distinct.astype(np.int64).tobytes(), len(distinct))
-    return np.asarray(tile[where.reshape(layers.stride.shape)])
-
-
-@lru_cache(maxsize=64)
-def _distinct_tiles(columns: bytes, count: int) -> Ints:
-    """Tiles of the rows of :func:`own_tiles`'s key; memoised, because networks are costed again and again."""
-    key = np.frombuffer(columns, dtype=np.int64).reshape(count, -1)
-    stride, is_matmul, dim, scratchpad_rows, accumulator_rows = key[:, len(LOOPS) :].T
-    layers = Work(key[:, : len(LOOPS)], stride, is_matmul == 1)
     convolution = _convolution_tiles(layers, dim, scratchpad_rows, accumulator_rows)
     product = _matmul_tiles(layers.extent, dim, scratchpad_rows, accumulator_rows)
-    tile = np.where(layers.is_matmul[:, None], product, convolution)
+    tile = np.where(layers.is_matmul[..., None], product, convolution)
     taken = rows_taken(layers, tile, dim)
     for name, needs, has in zip(("scratchpad", "accumulator"), taken, (scratchpad_rows, accumulator_rows), strict=True):
         if (needs > has).any():
-            first = int(np.argmax(needs > has))
+            first = np.unravel_index(np.argmax(needs > has), needs.shape)
             raise BadConfig(
                 f"{name}_bytes: half of it has {has[first]} rows; a layer's smallest tile takes {needs[first]}"
             )
-    return tile
+    return np.asarray(tile)
 
 
 def rows_taken(layers: Work, tile: Ints, dim: Ints) -> tuple[Ints, Ints]:

@@ -12,7 +12,8 @@ fewer of them, or ``operator``, and the file's columns that hold them; ``values`
 (``latency_ms``).
 
 Layers of equal keys that the file tells apart by name (``network``, ``layer``, ``input_shape``), as those
-of a real network are, are one entry with their mean; ``Table.spread`` says how far they lie apart at most.
+of a real network are, are one entry with their mean; ``Table.spread`` and ``show`` say how far they lie apart at
+most.
 
 Limits: nothing is interpolated. A layer that multiplies and is not in the table is an error, as is one
 of an operator that the table has; rows of other operators cost nothing, as if they were fused.
@@ -29,12 +30,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 from pydantic import Field, InstanceOf
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.records import Record
+from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs, real, weight_bytes
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
@@ -145,7 +147,7 @@ class Table:
             place, known = _place(level.values, keys[name])
             code, exists = _place(level.combinations, code * len(level.values) + place)
             found = found & known & exists
-        return _beside(self.order, code)[code], found
+        return beside(self.order, code)[code], found
 
     def nearest(self, keys: Mapping[str, Any]) -> str:
         """The entries that differ least from one combination of keys, and in what."""
@@ -190,9 +192,19 @@ class Lookup:
         self._refuse(needed & ~found, keys)
         zero = 0 * (real(bits[..., 0]) + layers.op)  # of the costs' shape
         columns = {
-            name: xp.where(needed, _beside(column, zero)[entry], zero) for name, column in self.table.values.items()
+            name: xp.where(needed, beside(column, zero)[entry], zero) for name, column in self.table.values.items()
         }
         return Costs(size_bytes=weight_bytes(layers, bits) + zero, **columns)
+
+    def summary(self) -> list[str]:
+        """Lines on the table, for ``show``."""
+        distinct = len(self.table.order)
+        measured = f"{self.table.name}: {len(self.table)} entries by {', '.join(self.table.keys)}, {distinct} distinct"
+        if distinct == len(self.table):
+            return [measured]
+        return [
+            f"{measured}; repeated ones are their mean, and differ by up to {100 * self.table.spread:.3g} % of it",
+        ]
 
     def operators(self, names: NDArray[np.str_], bits: NDArray[np.int64] | None = None) -> Mapping[str, Array]:
         """Quantity (``latency_s``, ``energy_j``) of operators by name, arrays of the shape of ``names``.
@@ -214,11 +226,12 @@ class Lookup:
         self._refuse(~found, keys, "operator")
         return {name: column[entry] for name, column in self.table.values.items()}
 
+    @outside_graphs
     def _refuse(self, missing: Array, keys: Mapping[str, Array], what: str = "layer") -> None:
         """Raise for the first combination of keys that is missing, if one is."""
         if bool(missing.any()):
-            place = tuple(int(i) for i in np.argwhere(np.asarray(missing))[0])
-            wanted = {n: np.broadcast_to(np.asarray(column), missing.shape)[place] for n, column in keys.items()}
+            place = tuple(int(i) for i in np.argwhere(plain(missing))[0])
+            wanted = {n: np.broadcast_to(plain(column), missing.shape)[place] for n, column in keys.items()}
             raise self.table.absent(f"{what} {place[-1] if place else 0}", wanted)
 
 
@@ -233,16 +246,9 @@ def _merged(column: NDArray[np.float64], code: NDArray[np.int64]) -> tuple[NDArr
 
 def _place(ordered: NDArray[Any], asked: Array) -> tuple[Array, Array]:
     """Places in a sorted array, and whether what was asked for stands there."""
-    xp, have = array_namespace(asked), _beside(ordered, asked)
+    xp, have = array_namespace(asked), beside(ordered, asked)
     place = xp.clip(xp.searchsorted(have, xp.astype(asked, have.dtype)), max=len(ordered) - 1)
     return place, have[place] == asked
-
-
-def _beside(column: NDArray[Any], example: Array) -> Array:
-    """A NumPy column as an array of the library, and on the processor, of another."""
-    if isinstance(example, np.ndarray | np.generic):
-        return column
-    return array_namespace(example).asarray(column, device=device(example))
 
 
 def _any(masks: Any) -> Array:

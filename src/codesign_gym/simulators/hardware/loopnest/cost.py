@@ -7,21 +7,38 @@ mappings, ``machine`` the machine, ``traffic`` counts the words that a mapping m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.loopnest.execution import Operands, evaluate
+from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
+from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, charge, evaluate
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
-from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, Mapping, Work
-from codesign_gym.simulators.hardware.loopnest.search import BITWIDTHS, QUANTITIES, layer_table
-from codesign_gym.simulators.hardware.model import Costs, constant, real, weight_bytes
+from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, LOOPS, Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.search import BITWIDTHS, layer_table
+from codesign_gym.simulators.hardware.loopnest.traffic import unpacked
+from codesign_gym.simulators.hardware.model import Costs, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
+
+#: Precisions of a layer's table, and one more for those that there are none of.
+PRECISIONS = len(BITWIDTHS) ** 2
+
+
+class Lowered(NamedTuple):
+    """Rows of the layer table with the traffic of their mappings, arrays of the caller's library."""
+
+    moved: Array  # (distinct * 65, columns) traffic at each of a layer's precisions; NaN at the 65th
+    first: Array  # (..., layers) where a row's precisions begin in ``moved``, integers
+    work: Work  # of shape (..., layers)
+    runs: Array  # (..., layers) 1 where the row multiplies, else 0
+    weights: Array  # (..., layers)
+    product: Array  # (..., layers) whether both operands are activations, bool
 
 
 @dataclass(frozen=True)
@@ -31,30 +48,79 @@ class LoopNest(Machine):
     Rows that multiply nothing are free. The two operands of a MATMUL row have the bitwidth of activations.
     Costs detail ``cycles``, of which ``compute_cycles`` without a stall, and the bits that all instances of
     each level read and write.
+
+    The mapping search is NumPy's and memoised in the process. It runs at the nearest whole bitwidths, and what
+    its mapping moves is a constant: the costs are the closed form there, in the array API throughout. At a
+    best mapping the form's derivatives are those of the best cost itself, so that relaxed rounding has gradients
+    in bitwidths, bandwidths, energies and the clock; midway between two bitwidths, where the mapping switches, it
+    jumps. In the sizes of arrays and buffers it has none: they enter by the mapping alone. ``torch.compile`` runs
+    the search outside its graphs; :meth:`cost_of` is one graph (``rounding`` given).
     """
 
     separable: ClassVar[bool] = True
 
-    def cost(self, layers: Layers, bits: Array) -> Costs:
+    def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers) at the fastest mapping found for each layer and precision.
 
         Latency never falls with more bits; energy may, because it only decides between equally fast
-        mappings. NumPy does the search: torch bitwidths are answered with tensors without gradients,
-        which :meth:`at` has. See :class:`~codesign_gym.simulators.hardware.model.CostModel`.
+        mappings. See :class:`~codesign_gym.simulators.hardware.model.CostModel`.
+
+        Args:
+            layers: columns of shape (..., layers).
+            bits: shape (..., layers, 2), weight and activation bitwidths.
+            rounding: exact, or relaxed for gradients.
 
         Raises:
-            BadConfig: if a bitwidth is not one of 1 to 8, or a parameter is an array.
+            BadConfig: if a bitwidth is not one of 1 to 8 (real ones have the mapping of the nearest), or a
+                parameter is an array.
             UnsupportedNetwork: if a layer has no mapping that fits the buffers.
         """
-        xp, bits = array_namespace(bits), constant(bits)
-        rows = layers.map(np.asarray)
-        index = self._operands(rows, np.asarray(bits).astype(np.int64))
-        if any(((width < BITWIDTHS[0]) | (width > BITWIDTHS[-1])).any() for width in index):
-            raise BadConfig(f"loopnest has bitwidths {BITWIDTHS[0]} to {BITWIDTHS[-1]}, not {np.unique(bits).tolist()}")
-        tables, row = self._tables(Work.of(rows))
-        picked = tables[row, :, index.weight - BITWIDTHS[0], index.input - BITWIDTHS[0]]  # (..., layers, quantities)
-        found = {name: xp.asarray(picked[..., i] * rows.multiplies) for i, name in enumerate(QUANTITIES)}
-        return self._costs(layers, bits, found)
+        _check(bits)
+        return self.cost_of(self.lower(layers, bits), bits, rounding)
+
+    @outside_graphs
+    def lower(self, layers: Layers, like: Array) -> Lowered:
+        """The rows with their best mappings at every precision, for a network that is costed again and again.
+
+        Args:
+            layers: columns of shape (..., layers), of any library.
+            like: an array of the library, and on the processor, that costs are asked with.
+
+        Raises:
+            BadConfig: if a parameter is an array.
+            UnsupportedNetwork: if a layer has no mapping that fits the buffers.
+        """
+        rows = layers.map(plain)
+        work = Work.of(rows)
+        columns = np.concatenate([work.extents, work.stride_p[..., None]], -1)
+        distinct, which = np.unique(columns.reshape(-1, columns.shape[-1]), axis=0, return_inverse=True)
+        first = which.reshape(columns.shape[:-1]) * (PRECISIONS + 1)
+        moved = _moved(self._searched(), distinct.astype(np.int64).tobytes())
+        return Lowered(
+            beside(moved, like),
+            beside(first, like),
+            Work(*(beside(column, like) for column in vars(work).values())),
+            beside(np.asarray(rows.multiplies, dtype=np.float64), like),
+            beside(np.asarray(rows.weights, dtype=np.float64), like),
+            beside(rows.runs(Op.MATMUL), like),
+        )
+
+    def cost_of(self, lowered: Lowered, bits: Array, rounding: Rounding = EXACT) -> Costs:
+        """The same of rows lowered beforehand; costs at bitwidths that there are none of are NaN.
+
+        Args:
+            lowered: columns of shape (..., layers), from :meth:`lower`.
+            bits: shape (..., layers, 2).
+            rounding: as in :meth:`cost`.
+        """
+        xp, bits = array_namespace(bits), real(bits)
+        operands = Operands(xp.where(lowered.product, bits[..., 1], bits[..., 0]), bits[..., 1])
+        weight, activation = (xp.astype(xp.round(width), xp.int64) - BITWIDTHS[0] for width in operands)
+        there = (weight >= 0) & (weight < len(BITWIDTHS)) & (activation >= 0) & (activation < len(BITWIDTHS))
+        precision = xp.where(there, weight * len(BITWIDTHS) + activation, PRECISIONS)
+        moved = unpacked(self, lowered.moved[lowered.first + precision])
+        run = charge(self, lowered.work, moved, operands, rounding)
+        return self._costs(run, lowered.runs, lowered.weights * bits[..., 0] / 8)
 
     def at(self, layers: Layers, bits: Array, mapping: Mapping, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers) at given mappings, of shape (..., layers, levels, loops).
@@ -65,31 +131,39 @@ class LoopNest(Machine):
         Raises:
             BadConfig: if a mapping does not cover its layer, spreads a loop too far or overflows a buffer.
         """
-        xp = array_namespace(bits)
-        run = evaluate(self, Work.of(layers), mapping, self._operands(layers, real(bits)), rounding)
-        columns = (run.cycles, run.energy_j, run.compute_cycles, *run.level_bits)
-        done = xp.astype(layers.multiplies, xp.float64)
-        return self._costs(
-            layers, bits, {name: column * done for name, column in zip(QUANTITIES, columns, strict=True)}
-        )
+        xp, bits = array_namespace(bits), real(bits)
+        operands = Operands(xp.where(layers.runs(Op.MATMUL), bits[..., 1], bits[..., 0]), bits[..., 1])
+        run = evaluate(self, Work.of(layers), mapping, operands, rounding)
+        return self._costs(run, xp.astype(layers.multiplies, xp.float64), layers.weights * bits[..., 0] / 8)
 
-    def _operands(self, layers: Layers, bits: Array) -> Operands:
-        xp = array_namespace(bits)
-        return Operands(xp.where(layers.op == Op.MATMUL, bits[..., 1], bits[..., 0]), bits[..., 1])
-
-    def _costs(self, layers: Layers, bits: Array, quantities: dict[str, Array]) -> Costs:
-        absent = {f"{name}_bits" for level, name in enumerate(LEVELS) if level not in self.levels}
-        detail = {name: column for name, column in quantities.items() if name not in absent}
-        energy_j = detail.pop("energy_j")
+    def _costs(self, run: Execution, runs: Array, size_bytes: Array) -> Costs:
+        """Costs of executions, with those of rows that multiply nothing struck out."""
+        detail = {"cycles": run.cycles * runs, "compute_cycles": run.compute_cycles * runs}
+        detail |= {f"{LEVELS[level]}_bits": run.level_bits[level] * runs for level in self.levels}
         detail["mac_slots"] = detail["cycles"] * self.multipliers
-        return Costs(detail["cycles"] / self.clock_hz, weight_bytes(layers, bits), energy_j, detail=detail)
+        return Costs(detail["cycles"] / self.clock_hz, size_bytes, run.energy_j * runs, detail=detail)
 
-    def _tables(self, work: Work) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Tables of the distinct layers, (distinct, quantities, 8, 8), and which is whose, (..., layers)."""
+    def _searched(self) -> LoopNest:
+        """The machine in plain numbers, as the search takes it: in cycles, whatever the clock."""
         if any(np.ndim(value) for value in vars(self).values()):
             raise BadConfig("loopnest: a parameter is an array; accepted: plain numbers, or a given mapping")
-        columns = np.concatenate([work.extents, work.stride_p[..., None]], -1)
-        shape = columns.shape[:-1]
-        distinct, row = np.unique(columns.reshape(-1, columns.shape[-1]), axis=0, return_inverse=True)
-        tables = [layer_table(self, tuple(map(int, values[:-1])), int(values[-1])) for values in distinct]
-        return np.stack(tables), row.reshape(shape)
+        numbers = {name: plain(value).item() for name, value in vars(self).items()}
+        return replace(self, **{**numbers, "clock_hz": 1.0})
+
+
+@outside_graphs
+def _check(bits: Array) -> None:
+    widths = plain(bits)
+    nearest = np.rint(widths)
+    if not ((nearest >= BITWIDTHS[0]) & (nearest <= BITWIDTHS[-1])).all():
+        raise BadConfig(f"loopnest has bitwidths {BITWIDTHS[0]} to {BITWIDTHS[-1]}, not {np.unique(widths).tolist()}")
+
+
+@lru_cache(maxsize=64)
+def _moved(machine: LoopNest, rows: bytes) -> NDArray[np.float64]:
+    """What :class:`Lowered` has for distinct rows (extents and stride); memoised, because networks are costed again."""
+    distinct = np.frombuffer(rows, dtype=np.int64).reshape(-1, len(LOOPS) + 1).tolist()
+    tables = np.stack([layer_table(machine, tuple(row[:-1]), row[-1]).reshape(PRECISIONS, -1) for row in distinct])
+    padded = np.pad(tables, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).reshape(-1, tables.shape[-1])
+    padded.setflags(write=False)
+    return padded

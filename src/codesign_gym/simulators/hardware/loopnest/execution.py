@@ -29,6 +29,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from codesign_gym.errors import BadConfig
+from codesign_gym.simulators.hardware.host import plain
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.hardware.loopnest.mapping import (
     DRAM,
@@ -41,7 +42,6 @@ from codesign_gym.simulators.hardware.loopnest.mapping import (
     check_cover,
 )
 from codesign_gym.simulators.hardware.loopnest.traffic import Traffic, traffic
-from codesign_gym.simulators.hardware.model import constant
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array
 
@@ -158,7 +158,7 @@ def check_buffers(machine: Machine, moved: Traffic, bits: Operands) -> None:
         BadConfig: naming the first buffer and by how much.
     """
     for name, used, there in occupied(machine, moved, bits):
-        needed, capacity = np.broadcast_arrays(_plain(used), _plain(there))
+        needed, capacity = np.broadcast_arrays(plain(used), plain(there))
         if (needed > capacity).any():
             first = tuple(np.argwhere(needed > capacity)[0])
             raise BadConfig(
@@ -177,8 +177,8 @@ def check_fanout(machine: Machine, mapping: Mapping) -> None:
         axes = machine.axes(level)
         idle = tuple(loop for loop in range(len(LOOPS)) if not any(loop in loops for _, loops in axes))
         for limit, loops in [*axes, (1, idle)]:
-            spread = reduce(mul, (_plain(mapping.spatial[..., level, loop]) for loop in loops))
-            asked, there = np.broadcast_arrays(spread, _plain(limit))
+            spread = reduce(mul, (plain(mapping.spatial[..., level, loop]) for loop in loops))
+            asked, there = np.broadcast_arrays(spread, plain(limit))
             if (asked > there).any():
                 first, names = tuple(np.argwhere(asked > there)[0]), "".join(LOOPS[loop] for loop in loops)
                 raise BadConfig(
@@ -190,7 +190,3 @@ def check_fanout(machine: Machine, mapping: Mapping) -> None:
 def _macs(work: Work) -> Array:
     xp = array_namespace(work.extents)
     return xp.prod(xp.astype(work.extents, xp.float64), axis=-1)
-
-
-def _plain(array: Array) -> np.ndarray:
-    return np.asarray(constant(array))

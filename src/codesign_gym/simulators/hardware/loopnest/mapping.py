@@ -65,7 +65,7 @@ class Work:
         """
         xp = array_namespace(layers.op)
         multiplies = layers.multiplies
-        images = 1 + (layers.op == Op.MATMUL) * (layers.batch - 1)
+        images = 1 + layers.runs(Op.MATMUL) * (layers.batch - 1)
         columns = (
             layers.batch // images,
             layers.groups * images,

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from codesign_gym.errors import UnknownName, UnsupportedNetwork
 from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, charge, fits
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
-from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, LOOPS, Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.mapping import LOOPS, Mapping, Work
 from codesign_gym.simulators.hardware.loopnest.space import Genomes, Space
-from codesign_gym.simulators.hardware.loopnest.traffic import traffic
+from codesign_gym.simulators.hardware.loopnest.traffic import packed, traffic
 
 Floats = NDArray[np.float64]
 
@@ -39,9 +39,6 @@ BITWIDTHS = tuple(range(1, 9))
 
 #: Precisions (of both operands) at which a generation's best are kept.
 SEARCHED_BITS = np.array([8.0, 4.0, 2.0])[:, None]
-
-#: Rows of :func:`layer_table`.
-QUANTITIES = ("cycles", "energy_j", "compute_cycles", *(f"{level}_bits" for level in LEVELS))
 
 
 @dataclass(frozen=True)
@@ -98,10 +95,11 @@ def best_mapping(
 
 @lru_cache(maxsize=4096)
 def layer_table(machine: Machine, extents: tuple[int, ...], stride: int) -> Floats:
-    """The fastest execution found for one layer at every precision.
+    """What the fastest mapping found for one layer moves, at every precision.
 
     Returns:
-        QUANTITIES by weight and activation bitwidth, shape (quantities, 8, 8) over BITWIDTHS; read-only.
+        Columns of :func:`~codesign_gym.simulators.hardware.loopnest.traffic.packed` by weight and activation
+        bitwidth, shape (8, 8, columns) over BITWIDTHS; read-only.
 
     Raises:
         UnsupportedNetwork: if no mapping was found that fits.
@@ -109,14 +107,10 @@ def layer_table(machine: Machine, extents: tuple[int, ...], stride: int) -> Floa
     work = Work.single(extents, stride)
     pool = search(machine, work, "latency", Operands(SEARCHED_BITS, SEARCHED_BITS), BUDGET, seed=0)
     pairs = np.stack(np.meshgrid(BITWIDTHS, BITWIDTHS, indexing="ij"), -1).reshape(-1, 2, 1).astype(np.float64)
-    bits = Operands(pairs[:, 0], pairs[:, 1])  # (precisions, 1) each
-    run = charge(machine, work, traffic(machine, work, pool.mapping), bits)
-    best = rank(machine, work, pool, bits, "latency")[:, :1]
-    columns = (run.cycles, run.energy_j, run.compute_cycles, *run.level_bits)
-    table = np.stack([np.take_along_axis(np.broadcast_to(c, run.cycles.shape), best, 1)[:, 0] for c in columns])
-    table = table.reshape(len(QUANTITIES), len(BITWIDTHS), len(BITWIDTHS))
+    best = rank(machine, work, pool, Operands(pairs[:, 0], pairs[:, 1]), "latency")[:, 0]
+    table = packed(traffic(machine, work, pool[best].mapping)).reshape(len(BITWIDTHS), len(BITWIDTHS), -1)
     table.setflags(write=False)
-    return table
+    return np.asarray(table)
 
 
 def search(machine: Machine, work: Work, objective: str, bits: Operands, budget: Budget, seed: int) -> Genomes:

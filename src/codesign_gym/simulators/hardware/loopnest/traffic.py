@@ -95,6 +95,22 @@ def traffic(machine: Machine, work: Work, mapping: Mapping) -> Traffic:
     return Traffic(flows, instances, nest.steps)
 
 
+def packed(moved: Traffic) -> Array:
+    """Traffic as one array, shape (..., columns)."""
+    columns = [*(column for flow in moved.flows.values() for column in flow), *moved.instances, moved.compute_cycles]
+    xp = array_namespace(moved.compute_cycles)
+    return xp.stack([column + 0 * moved.compute_cycles for column in columns], axis=-1)
+
+
+def unpacked(machine: Machine, columns: Array) -> Traffic:
+    """The inverse of :func:`packed`, on the machine that the traffic is of."""
+    held = [(level, tensor) for tensor in range(len(TENSORS)) for level in machine.holders(tensor)]
+    each = iter([columns[..., i] for i in range(columns.shape[-1])])
+    flows = {key: Flow(next(each), next(each), next(each)) for key in held}
+    *instances, compute_cycles = each
+    return Traffic(flows, instances, compute_cycles)
+
+
 class _Shift(NamedTuple):
     """The innermost of some loops that steps, arrays of shape (...)."""
 

@@ -8,8 +8,9 @@ results are in "STONNE units" of energy and of area, good for comparing designs 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log2
 
-import numpy as np
+from array_api_compat import array_namespace
 
 from codesign_gym.simulators.hardware.model import real
 from codesign_gym.simulators.networks.layers import Array
@@ -52,6 +53,12 @@ def static_per_cycle(switches: Array, multipliers: Array, adders: Array) -> dict
     return {component: units[component] * energy for component, energy in STATIC.items()}
 
 
+def tree_static_per_cycle(ports: Array, width: Array, multipliers: Array, accumulators: Array) -> Array:
+    """Energy of a cycle of a fabric with an adder tree; ``accumulators`` is 1 where each adder has one."""
+    adders = (multipliers - 1) * (1 + accumulators)
+    return sum(static_per_cycle(tree_switches(ports, width), multipliers, adders).values())
+
+
 def tree_switches(ports: Array, width: Array) -> Array:
     """Switches of the distribution trees: a binary one of ``width`` leaves for every port."""
     return ports * (width - 1)
@@ -59,7 +66,7 @@ def tree_switches(ports: Array, width: Array) -> Array:
 
 def tree_area(ports: Array, width: Array, multipliers: Array, lines: Array, accumulators: Array) -> dict[str, Array]:
     """Area per component of a fabric with an adder tree; ``accumulators`` is 1 where each adder has one."""
-    adders, depth = multipliers - 1, np.log2(multipliers)
+    adders, depth = multipliers - 1, _log2(multipliers)
     links = 2 * adders + multipliers // 2 - depth  # to the children, and between neighbours
     return {
         "DSNetwork": _distribution_area(ports, width),
@@ -83,3 +90,7 @@ def mesh_area(rows: Array, columns: Array, ports: Array, width: Array) -> dict[s
 
 def _distribution_area(ports: Array, width: Array) -> Array:
     return tree_switches(ports, width) * SWITCH_AREA + ports * (2 * width - 1) * DISTRIBUTION_LINK_AREA
+
+
+def _log2(size: Array) -> Array:
+    return array_namespace(size).log2(size) if hasattr(size, "dtype") else log2(size)

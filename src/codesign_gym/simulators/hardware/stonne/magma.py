@@ -23,17 +23,28 @@ import numpy as np
 from pydantic import Field
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.model import Costs, Unit, constant, of_hardware, real, weight_bytes
-from codesign_gym.simulators.hardware.stonne.networks import Fabric, Hardware, Ints, busiest, leave_tree, pass_cycles
-from codesign_gym.simulators.hardware.stonne.rows import cost_columns
-from codesign_gym.simulators.networks.layers import Array, Layers
+from codesign_gym.simulators.hardware.host import plain
+from codesign_gym.simulators.hardware.model import Unit
+from codesign_gym.simulators.hardware.stonne.fabric import Executed, Fabric, whole
+from codesign_gym.simulators.hardware.stonne.networks import Hardware, Ints, busiest, leave_tree
+from codesign_gym.simulators.hardware.stonne.rows import product_columns
+from codesign_gym.simulators.hardware.stonne.timing import Floats, cycles, summed, terms_of
+from codesign_gym.simulators.networks.layers import Layers
 
 
 class Rows(NamedTuple):
-    """What products take, columns of shape (products,)."""
+    """What products take, columns of shape (products, ...)."""
 
-    cycles: Ints
+    terms: Floats  # (products, kinds, terms) as ``timing`` names them
+    passes: Ints  # folds of rows times passes over the columns
     macs: Ints  # multiplications by a non-zero weight
+    sram_reads: Ints  # words: every non-zero once, and the activations that it multiplies
+    sram_writes: Ints  # words
+
+    @property
+    def cycles(self) -> Ints:
+        """Of every product."""
+        return np.asarray(cycles(self.terms), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -50,23 +61,28 @@ class Magma(Fabric):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (np.asarray(self.tile_products) * np.asarray(self.tile_columns) > np.asarray(self.multipliers)).any():
+        taken = np.asarray(self.tile_products) * np.asarray(self.tile_columns)
+        if whole(self.multipliers) and (taken > np.asarray(self.multipliers)).any():
             raise BadConfig(
                 f"fields 'tile_products' x 'tile_columns' are {self.tile_products} x {self.tile_columns}; "
                 f"accepted: together at most the {self.multipliers} multipliers"
             )
 
-    def cost(self, layers: Layers, bits: Array) -> Costs:
-        """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
-        bits = constant(bits)
-        hardware = (self.multipliers, self.distribution_words_per_cycle, self.reduction_words_per_cycle)
-        detail = cost_columns(layers, bits, self.sparsity, (*hardware, self.tile_products, self.tile_columns), products)
-        return Costs(
-            real(detail["cycles"]) / self.clock_hz,
-            weight_bytes(layers, bits),
-            detail=detail,
-            resources={"area_stonne_units": of_hardware(self.area(1))},
-        )
+    @property
+    def accumulators(self) -> int:
+        """One at every adder."""
+        return 1
+
+    def products(self, rows: Layers) -> Ints:
+        """Groups, heads and images."""
+        return np.asarray(rows.gemm.count)
+
+    def executed(self, rows: Layers, sizes: Hardware) -> Executed:
+        """Rows cut into tiles; see :class:`Fabric`."""
+        tiles = (plain(self.tile_products), plain(self.tile_columns))
+        found = product_columns(rows, plain(self.sparsity), (*sizes, *tiles), products)
+        names = ("macs", "sram_reads", "sram_writes")
+        return Executed(found.terms, found.passes, {name: getattr(found, name) for name in names})
 
 
 def products(
@@ -105,9 +121,21 @@ def products(
     owner = np.repeat(np.arange(rows.size), rows)
     folds, passes = -(-np.maximum(nonzeros, 1) // tile_products[owner]), -(-streamed // tile_columns)[owner]
     port = folds * (weights[owner] + passes * inputs[owner])
-    line = np.maximum(folds + folds * passes, folds + passes * shared[owner])
     accumulator = configuration = 1
-    each = pass_cycles(hardware.of(owner), port, line, climb[owner], shared[owner]) + accumulator + configuration
-    cycles = np.bincount(owner, each, minlength=rows.size)
-    macs = np.bincount(owner, nonzeros, minlength=rows.size) * streamed
-    return Rows(cycles.astype(np.int64), macs.astype(np.int64))
+    each = terms_of(
+        hardware.of(owner),
+        port,
+        folds + folds * passes,
+        folds,
+        passes * shared[owner],
+        climb[owner],
+        shared[owner],
+        further=accumulator + configuration,
+    )
+
+    def total(values: Ints) -> Ints:
+        return np.bincount(owner, values, minlength=rows.size).astype(np.int64)
+
+    stored = total(nonzeros)
+    terms = summed(each, owner, rows.size)
+    return Rows(terms, total(folds * passes), stored * streamed, stored * (1 + streamed), rows * streamed)

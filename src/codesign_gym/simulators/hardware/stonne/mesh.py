@@ -25,7 +25,9 @@ from pydantic import Field
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
+from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.hardware.stonne import energy as event_energy
+from codesign_gym.simulators.hardware.stonne.fabric import whole
 from codesign_gym.simulators.networks.layers import Array, Gemm, Layers
 
 
@@ -35,7 +37,9 @@ class Mesh:
 
     Groups of a convolution, heads and images of an attention product run one after the other. A row that
     multiplies nothing is free. ``energy_stonne_units`` is in the simulator's unit, which is not stated.
-    Fields may be arrays that broadcast against the leading axes. The array API throughout.
+    Fields may be arrays that broadcast against the leading axes. The array API throughout, and one graph under
+    ``torch.compile`` (``rounding`` given). Relaxed rounding has gradients in rows, columns, words a cycle and the
+    clock; bitwidths change the size of the weights alone.
 
     Raises:
         BadConfig: if the read ports do not divide the rows and columns together.
@@ -47,29 +51,41 @@ class Mesh:
     words_per_cycle: Annotated[int, Unit("word/cycle"), Field(gt=0)]
 
     def __post_init__(self) -> None:
+        if not all(map(whole, (self.rows, self.columns, self.words_per_cycle))):
+            return  # real sizes, of relaxed rounding
         if (np.asarray(self.rows + self.columns) % np.asarray(self.words_per_cycle)).any():
             raise BadConfig(
                 f"field 'words_per_cycle' is {self.words_per_cycle}; accepted: a divisor of rows + columns, "
                 f"{self.rows + self.columns}"
             )
 
-    def cost(self, layers: Layers, bits: Array) -> Costs:
-        """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
-        xp = array_namespace(bits)
-        detail = {**self.products(layers.gemm, self.rows, self.columns), "macs": layers.macs}
-        same = xp.astype(bits[..., 0] * 0, xp.int64) + detail["cycles"] * 0  # a shape for bitwidths and knobs
-        detail = {name: column + same for name, column in detail.items()}
-        area = of_hardware(sum(self.areas.values()))
-        latency_s = real(detail["cycles"]) / self.clock_hz
-        return Costs(latency_s, weight_bytes(layers, bits), detail=detail, resources={"area_stonne_units": area})
+    def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
+        """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 
-    def products(self, gemm: Gemm, tile_rows: Array, tile_columns: Array) -> dict[str, Array]:
+        Args:
+            layers: columns of shape (..., layers).
+            bits: shape (..., layers, 2), weight and activation bitwidths.
+            rounding: exact, or relaxed for gradients.
+        """
+        xp, bits = array_namespace(bits), real(bits)
+        gemm = Gemm(*(xp.astype(column, xp.float64) for column in layers.gemm))
+        detail = {**self.products(gemm, self.rows, self.columns, rounding), "macs": layers.macs}
+        cycles = detail["cycles"] + 0 * bits[..., 0]
+        detail = {name: xp.broadcast_to(column, cycles.shape) for name, column in detail.items()}
+        detail |= {"cycles": cycles, "mac_slots": cycles * (self.rows * self.columns)}
+        area = of_hardware(sum(self.areas.values()))
+        resources = {"area_stonne_units": area}
+        return Costs(cycles / self.clock_hz, weight_bytes(layers, bits), detail=detail, resources=resources)
+
+    def products(
+        self, gemm: Gemm, tile_rows: Array, tile_columns: Array, rounding: Rounding = EXACT
+    ) -> dict[str, Array]:
         """Cycles, SRAM words and energy of matrix products in tiles of at most the given outputs, per column name."""
         cycles = gemm.k * 0
-        for r, row_tiles in _tiles(gemm.m, tile_rows):
-            for c, column_tiles in _tiles(gemm.n, tile_columns):
-                cycles = cycles + row_tiles * column_tiles * self._tile_cycles(r, c, gemm.k)
-        events = self.events(gemm, tile_rows, tile_columns)
+        for r, row_tiles in _tiles(gemm.m, tile_rows, rounding):
+            for c, column_tiles in _tiles(gemm.n, tile_columns, rounding):
+                cycles = cycles + row_tiles * column_tiles * self._tile_cycles(r, c, gemm.k, rounding)
+        events = self.events(gemm, tile_rows, tile_columns, rounding)
         static = event_energy.static_per_cycle(self.switches, self.rows * self.columns, self.rows * self.columns)
         cycles = gemm.count * cycles
         energy = sum(event_energy.dynamic(events).values()) * gemm.count + real(cycles) * sum(static.values())
@@ -93,24 +109,26 @@ class Mesh:
 
     @property
     def _port_width(self) -> Array:
-        return (self.rows + self.columns) // self.words_per_cycle
+        edges, ports = self.rows + self.columns, self.words_per_cycle
+        return edges // ports if whole(edges) and whole(ports) else edges / ports
 
-    def _tile_cycles(self, r: Array, c: Array, k: Array) -> Array:
-        xp = array_namespace(k)
-        width = k * 0 + self._port_width
+    def _tile_cycles(self, r: Array, c: Array, k: Array, rounding: Rounding) -> Array:
+        width, columns = k * 0 + self._port_width, k * 0 + self.columns
         # Busiest port: full of columns, on the border between columns and rows, or the one after it.
-        border = width - self.columns % width
-        tail = xp.clip(c - self.columns // width * width, min=0)
-        words = xp.maximum(tail + xp.minimum(r, border), xp.minimum(xp.clip(r - border, min=0), width))
-        words = xp.maximum(xp.minimum(c, width), words)
-        own = k + r + c + 3 - xp.astype(xp.minimum(r, c) == 1, k.dtype)
-        return xp.where(width == 1, own, k * words + r + c + 5 - words)
+        border = width * rounding.ceil_div(columns, width) - columns  # rows' destinations at the columns' last port
+        tail = rounding.maximum(c + width, columns + border) - (columns + border)
+        beyond = rounding.maximum(r, border) - border
+        words = rounding.maximum(tail + rounding.minimum(r, border), rounding.maximum(beyond, c))
+        words = rounding.minimum(words, width)
+        shared = rounding.exceeds(width, 1) * 1
+        thin = 1 - rounding.exceeds(rounding.minimum(r, c), 1) * 1
+        return k * words + r + c + 4 - words + shared - (1 - shared) * thin
 
-    def events(self, gemm: Gemm, tile_rows: Array, tile_columns: Array) -> dict[str, Array]:
+    def events(self, gemm: Gemm, tile_rows: Array, tile_columns: Array, rounding: Rounding = EXACT) -> dict[str, Array]:
         """Counts of the events of :data:`event_energy.EVENTS` in one product of each row."""
         xp = array_namespace(gemm.k)
         outputs, macs = gemm.m * gemm.n, gemm.m * gemm.n * gemm.k
-        row_tiles, column_tiles = -(-gemm.m // tile_rows), -(-gemm.n // tile_columns)
+        row_tiles, column_tiles = rounding.ceil_div(gemm.m, tile_rows), rounding.ceil_div(gemm.n, tile_columns)
         words = (gemm.m * column_tiles + gemm.n * row_tiles) * gemm.k
         depth = xp.log2(xp.astype(gemm.k * 0 + self._port_width, xp.float64))
         return {
@@ -125,8 +143,7 @@ class Mesh:
         }
 
 
-def _tiles(extent: Array, tile: Array) -> list[tuple[Array, Array]]:
-    """Sizes and numbers of the tiles along one side: the full ones, and the rest."""
-    xp = array_namespace(extent)
-    full, rest = extent // tile, extent % tile
-    return [(extent * 0 + tile, full), (xp.clip(rest, min=1), xp.astype(rest > 0, extent.dtype))]
+def _tiles(extent: Array, tile: Array, rounding: Rounding) -> list[tuple[Array, Array]]:
+    """Sizes and numbers of the tiles along one side: all but the last, which are full, and the last."""
+    others = rounding.ceil_div(extent, tile) - 1
+    return [(extent * 0 + tile, others), (extent - tile * others, others * 0 + 1)]

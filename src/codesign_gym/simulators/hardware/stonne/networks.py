@@ -13,68 +13,31 @@ whose products are summed into one output):
 * bus lines: every adder writes to one line, dealt out in the order of the tree (linked neighbours share
   one). A line takes one output a cycle, so virtual neurons that leave on the same line wait for each other.
 
-Everything is int64 NumPy; hardware sizes may be arrays. Multipliers are a power of two.
+What is followed here is int64 NumPy; hardware sizes may be arrays. Multipliers are a power of two. The cycles of
+passes then are a closed form of a few sums (``timing``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field
-
-from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.model import Unit
-from codesign_gym.simulators.hardware.stonne.energy import tree_area
 
 Ints = NDArray[np.int64]
 
-#: Cycles from the last operand to the last output beside the adders: multiplier, bus line and memory. Read off
-#: the simulator's pipeline; with the other terms of :func:`pass_cycles` it fits its cycles to 0.5 % on SIGMA and MAERI.
-PIPELINE_CYCLES = 3
-
-
-@dataclass(frozen=True)
-class Fabric:
-    """Multipliers with their read ports and bus lines; numbers, or arrays that broadcast against leading axes.
-
-    Raises:
-        BadConfig: if the multipliers are no power of two, or the ports do not divide them.
-    """
-
-    clock_hz: Annotated[float, Unit("Hz"), Field(gt=0)]
-    multipliers: Annotated[int, Unit("multiplier"), Field(ge=2)]
-    distribution_words_per_cycle: Annotated[int, Unit("word/cycle"), Field(ge=1)]
-    reduction_words_per_cycle: Annotated[int, Unit("word/cycle"), Field(ge=1)]
-
-    def __post_init__(self) -> None:
-        multipliers = np.asarray(self.multipliers)
-        if (multipliers & (multipliers - 1)).any():
-            raise BadConfig(f"field 'multipliers' is {self.multipliers}; accepted: a power of two")
-        if (multipliers % np.asarray(self.distribution_words_per_cycle)).any():
-            raise BadConfig(
-                f"field 'distribution_words_per_cycle' is {self.distribution_words_per_cycle}; "
-                f"accepted: a divisor of the {self.multipliers} multipliers"
-            )
-
-    def area(self, accumulators: Any) -> Any:
-        """Area in the simulator's unit, which is not stated, with (1) or without (0) an accumulator per adder."""
-        ports = self.distribution_words_per_cycle
-        width, lines = self.multipliers // ports, self.reduction_words_per_cycle
-        return sum(tree_area(ports, width, self.multipliers, lines, accumulators).values())
+#: Sizes of a fabric, as its cost models name them.
+SIZES = ("multipliers", "distribution_words_per_cycle", "reduction_words_per_cycle")
 
 
 def no_more_than_multipliers(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """A fabric's parameters with read ports and bus lines cut down to the multipliers: further ones serve none.
 
     Args:
-        parameters: by the names of :class:`Fabric`, numbers or arrays that broadcast.
+        parameters: by name, those of SIZES among them, numbers or arrays that broadcast.
     """
-    sizes = ("distribution_words_per_cycle", "reduction_words_per_cycle")
-    return {**parameters, **{size: np.minimum(parameters[size], parameters["multipliers"]) for size in sizes}}
+    return {**parameters, **{size: np.minimum(parameters[size], parameters["multipliers"]) for size in SIZES[1:]}}
 
 
 class Hardware(NamedTuple):
@@ -155,17 +118,3 @@ def busiest(line: Ints, case: Ints, cases: int) -> Ints:
     most = np.zeros(cases, dtype=np.int64)
     np.maximum.at(most, taken // stride, count)
     return most
-
-
-def pass_cycles(hardware: Hardware, operands: Ints, outputs: Ints, climb: Ints, shared: Ints) -> Ints:
-    """Cycles of a pass: until the last operand is sent and the last output has left its bus line.
-
-    Args:
-        hardware: of every case.
-        operands: cycles until the last operand is sent; the outputs it completes then queue for their lines.
-        outputs: cycles that the busiest line is kept busy.
-        climb: levels and forwards of the farthest virtual neuron.
-        shared: virtual neurons on the busiest line.
-    """
-    queued = np.maximum(operands + shared - 1, outputs)
-    return np.asarray(queued + PIPELINE_CYCLES + climb + (hardware.port_width > 1))

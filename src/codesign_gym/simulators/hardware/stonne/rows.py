@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from codesign_gym.errors import UnsupportedNetwork
-from codesign_gym.simulators.networks.layers import Array, Layers, Op
+from codesign_gym.simulators.networks.layers import Layers, Op
+
+T = TypeVar("T")
 
 #: Non-zeros that a row keeps at least, as the simulator's generator does.
 LEAST_NONZEROS = 3
@@ -32,27 +33,22 @@ MOST_ROWS = 2**20
 SEED = 20211107
 
 
-def cost_columns(
-    layers: Layers, bits: Array, sparsity: Any, sizes: tuple[Any, ...], cost: Callable[..., Any]
-) -> dict[str, Array]:
-    """Costs of layers whose weights are sparse, columns of shape (..., layers) by name.
+def product_columns(table: Layers, sparsity: Any, sizes: tuple[Any, ...], cost: Callable[..., T]) -> T:
+    """What a product of each layer takes whose weights are sparse, columns of shape (..., layers).
 
-    Every distinct product of the batch (a group, a head) is costed once. Its weights are the stationary rows and its
-    positions are streamed; a product of two activations is dense.
+    Every distinct product of the batch (a group, a head) is worked out once. Its weights are the stationary rows and
+    its positions are streamed; a product of two activations is dense.
 
     Args:
-        layers: columns of shape (..., layers).
-        bits: shape (..., layers, 2).
+        table: columns of shape (..., layers), NumPy.
         sparsity: share of zeros among the weights; a number, or an array that broadcasts with the layers.
         sizes: of the hardware, as ``sparsity``.
         cost: from the non-zeros of all rows, and for every product its rows, streamed columns, products in a row and
-            sizes of the hardware, to a record of columns of shape (products,).
+            sizes of the hardware, to a record of columns of shape (products, ...).
 
     Raises:
         UnsupportedNetwork: if a product has more than 2**20 stationary rows.
     """
-    xp = array_namespace(bits)
-    table = layers.map(np.asarray)
     gemm = table.gemm
     zeros = np.asarray(sparsity) * (table.op != Op.MATMUL)
     columns = np.stack(np.broadcast_arrays(gemm.n, gemm.m, gemm.k, zeros, *sizes), -1)  # (..., layers, columns)
@@ -62,14 +58,9 @@ def cost_columns(
     block = np.cumsum(distinct[:, 0]) // BLOCK_ROWS
     parts = [_block(distinct[block == number].tobytes(), distinct.shape[1], cost) for number in np.unique(block)]
     parts = parts or [_block(b"", distinct.shape[1], cost)]
-    shape = np.broadcast_shapes(columns.shape[:-1], bits.shape[:-1])
-
-    def column(values: NDArray[np.int64]) -> Array:
-        spread = values[which].reshape(columns.shape[:-1]) * gemm.count
-        return xp.asarray(np.broadcast_to(spread, shape).copy())
-
-    names = type(parts[0])._fields
-    return {name: column(np.concatenate([getattr(part, name) for part in parts])) for name in names}
+    which = which.reshape(columns.shape[:-1])
+    record: Any = type(parts[0])
+    return cast(T, record(*(np.concatenate(column)[which] for column in zip(*parts, strict=True))))
 
 
 @lru_cache(maxsize=256)

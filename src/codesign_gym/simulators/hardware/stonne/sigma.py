@@ -27,16 +27,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codesign_gym.simulators.hardware.model import Costs, Unit, constant, of_hardware, real, weight_bytes
-from codesign_gym.simulators.hardware.stonne.networks import Fabric, Hardware, Ints, busiest, leave_tree, pass_cycles
-from codesign_gym.simulators.hardware.stonne.rows import cost_columns
-from codesign_gym.simulators.networks.layers import Array, Layers
+from codesign_gym.simulators.hardware.host import plain
+from codesign_gym.simulators.hardware.model import Unit
+from codesign_gym.simulators.hardware.stonne.fabric import Executed, Fabric
+from codesign_gym.simulators.hardware.stonne.networks import Hardware, Ints, busiest, leave_tree
+from codesign_gym.simulators.hardware.stonne.rows import product_columns
+from codesign_gym.simulators.hardware.stonne.timing import Floats, cycles, summed, terms_of
+from codesign_gym.simulators.networks.layers import Layers
 
 
 class Passes(NamedTuple):
-    """What products take, columns of shape (products,)."""
+    """What products take, columns of shape (products, ...)."""
 
-    cycles: Ints
+    terms: Floats  # (products, kinds, terms) as ``timing`` names them
     passes: Ints  # configurations of the multipliers
     macs: Ints  # multiplications by a non-zero weight
     sram_weight_reads: Ints  # words
@@ -44,32 +47,43 @@ class Passes(NamedTuple):
     sram_partial_reads: Ints  # words
     sram_writes: Ints  # words
 
+    @property
+    def cycles(self) -> Ints:
+        """Of every product."""
+        return np.asarray(cycles(self.terms), dtype=np.int64)
+
 
 @dataclass(frozen=True)
 class Sigma(Fabric):
     """SIGMA with weights of one sparsity; fields may be arrays that broadcast against the leading axes.
 
     Groups of a convolution, heads and images of an attention product run one after the other; a product of
-    two activations is dense. A row that multiplies nothing is free. No energy: what the distribution trees
-    take hangs on the columns of the non-zeros, which are not modelled. NumPy; torch bitwidths on the CPU are
-    answered with tensors without gradients.
+    two activations is dense. A row that multiplies nothing is free. How rows are packed, and so the sparsity,
+    is a constant of relaxed rounding. No energy: what the distribution trees take hangs on the columns of the
+    non-zeros, which are not modelled.
     """
 
     sparsity: Annotated[float, Unit("1"), Field(ge=0, lt=1)]
 
-    def cost(self, layers: Layers, bits: Array) -> Costs:
-        """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
-        bits = constant(bits)
-        sizes = (self.multipliers, self.distribution_words_per_cycle, self.reduction_words_per_cycle)
-        found = cost_columns(layers, bits, self.sparsity, sizes, products)
-        reads = sum(found.pop(f"sram_{word}_reads") for word in ("weight", "input", "partial"))
-        detail = {**found, "sram_reads": reads}
-        return Costs(
-            real(detail["cycles"]) / self.clock_hz,
-            weight_bytes(layers, bits),
-            detail=detail,
-            resources={"area_stonne_units": of_hardware(self.area(0))},
-        )
+    @property
+    def accumulators(self) -> int:
+        """None: partial sums come back through a multiplier."""
+        return 0
+
+    def products(self, rows: Layers) -> Ints:
+        """Groups, heads and images."""
+        return np.asarray(rows.gemm.count)
+
+    def executed(self, rows: Layers, sizes: Hardware) -> Executed:
+        """Rows packed as the compiler does; see :class:`Fabric`."""
+        found = product_columns(rows, plain(self.sparsity), sizes, products)
+        detail = {
+            "passes": found.passes,
+            "macs": found.macs,
+            "sram_reads": found.sram_weight_reads + found.sram_input_reads + found.sram_partial_reads,
+            "sram_writes": found.sram_writes,
+        }
+        return Executed(found.terms, found.passes, detail)
 
 
 def products(
@@ -96,21 +110,21 @@ def products(
     before = np.cumsum(used) - used
     offset = before - before[head][whose]
     exits = leave_tree(offset, offset + used - 1, own.multipliers, own.lines)
-    whole = Pass(
-        np.add.reduceat(used, head),
-        np.maximum.reduceat(exits.levels + exits.forwards, head),
-        busiest(exits.line, whose, head.size),
-    )
     case = owner[head]
-    cycles = whole.cycles(streamed[case], hardware.of(case))
     # Folded rows: passes as full as the first, then one with the rest.
     middle = np.maximum(-(-(nonzeros[head] - own.multipliers[head]) // (own.multipliers[head] - 1)) - 1, 0)
     rest = nonzeros[head] - own.multipliers[head] - middle * (own.multipliers[head] - 1)
     folded = np.flatnonzero(rest > 0)
     end = leave_tree(0, rest[folded], own.multipliers[head[folded]], own.lines[head[folded]])
-    last = Pass(rest[folded] + 1, end.levels + end.forwards, np.ones_like(folded))
-    tail = np.zeros_like(cycles)
-    tail[folded] = last.cycles(streamed[case[folded]], hardware.of(case[folded]))
+    climb = np.maximum.reduceat(exits.levels + exits.forwards, head)
+    full = _passes(
+        hardware.of(case), np.add.reduceat(used, head), streamed[case], climb, busiest(exits.line, whose, head.size)
+    )
+    ends = hardware.of(case[folded])
+    last = _passes(ends, rest[folded] + 1, streamed[case[folded]], end.levels + end.forwards, np.ones_like(folded))
+    terms = summed(
+        np.concatenate([full * (1 + middle)[:, None], last]), np.concatenate([case, case[folded]]), rows.size
+    )
     passes = 1 + middle + (rest > 0)
 
     def total(values: Ints) -> Ints:
@@ -121,22 +135,21 @@ def products(
     partial = total((passes - 1) * sums) * streamed
     # Per column a pass reads the whole range of the row that it works on, of which passes of a fold share one.
     inputs = total(np.ones_like(head)) * length * streamed
-    cycles = total(cycles * (1 + middle) + tail)
-    return Passes(cycles, total(passes), stored * streamed, stored, inputs, partial, rows * streamed + partial)
+    return Passes(terms, total(passes), stored * streamed, stored, inputs, partial, rows * streamed + partial)
 
 
-class Pass(NamedTuple):
-    """One configuration of the multipliers each: columns of one shape."""
+def _passes(hardware: Hardware, used: Ints, streamed: Ints, climb: Ints, shared: Ints) -> Floats:
+    """One configuration of the multipliers each, shape (passes, terms): weights, then columns, then what is on its way.
 
-    used: Ints  # multipliers
-    climb: Ints  # levels and forwards of the farthest virtual neuron
-    shared: Ints  # virtual neurons on the busiest line
-
-    def cycles(self, streamed: Ints, hardware: Hardware) -> Ints:
-        """Weights, then ``streamed`` columns, then what is on its way."""
-        words = np.minimum(self.used, hardware.port_width)
-        port, line = words * (1 + streamed), 1 + streamed * self.shared
-        return pass_cycles(hardware, port, line, self.climb, self.shared)
+    Args:
+        hardware: that each runs on.
+        used: multipliers.
+        streamed: columns.
+        climb: levels and forwards of the farthest virtual neuron.
+        shared: virtual neurons on the busiest line.
+    """
+    port = np.minimum(used, hardware.port_width) * (1 + streamed)
+    return terms_of(hardware, port, np.zeros_like(port), np.ones_like(port), streamed * shared, climb, shared)
 
 
 def _pack(size: Ints, end: Ints, room: Ints) -> NDArray[np.bool_]:

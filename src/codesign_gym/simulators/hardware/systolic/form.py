@@ -21,6 +21,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from array_api_compat import array_namespace
+
 from codesign_gym.errors import suggestion
 from codesign_gym.simulators.hardware.rounding import Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
@@ -49,14 +51,18 @@ def position_in(names: tuple[str, ...]) -> Callable[[object], object]:
 def select(code: Array, *cases: Array) -> Array:
     """The case of a code: a number picks one, an array of them element by element, by arithmetic.
 
-    NumPy's ``where`` takes three times as long on codes in no order, for the processor's wrong guesses.
+    NumPy's ``where`` takes three times as long on codes in no order, for the processor's wrong guesses; and a
+    product with a boolean converts it anew for every element that it is broadcast to, so it is converted before.
     """
     if isinstance(code, int):
         return cases[code]
     chosen = cases[-1]
     for number, case in enumerate(cases[:-1]):
         if case is not chosen:
-            chosen = chosen + (code == number) * (case - chosen)
+            picked, change = code == number, case - chosen
+            if hasattr(change, "dtype"):
+                picked = array_namespace(picked).astype(picked, change.dtype)
+            chosen = chosen + picked * change
     return chosen
 
 

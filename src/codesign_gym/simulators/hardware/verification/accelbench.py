@@ -7,6 +7,7 @@ losses, ...): those that both have are compared.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def _synthesis(folder: Path) -> list[Check | NotRun]:
 
 def _shared(quantity: str, table: str, theirs: Mapping[str, float], ours: Mapping[str, float]) -> Check | NotRun:
     """Numbers by name, of the names that both sides have."""
-    names = [name for name in ours if name in theirs]
+    names = [name for name in ours if isinstance(theirs.get(name), int | float) and isfinite(theirs[name])]
     if not names:
         return NotRun(quantity, table, f"none of {', '.join(ours)}")
     return check(quantity, table, [ours[name] for name in names], [theirs[name] for name in names], EXACT)

@@ -2,9 +2,11 @@
 
 Stjerngren, Gibson, Cano, "Bifrost: End-to-End Evaluation and Optimization of Reconfigurable DNN Accelerators",
 ISPASS 2022: STONNE with 128 multipliers, dn = rn = 64 and no accumulation buffer. Its tables give cycles per
-layer for the default mapping (every tile 1), one tuned by AutoTVM and one from the mRNA mapper. They do not
-give the mappings; of the convolutions they are inferred: a whole window of the kernel, and the channels and
-filters at a time that the cycles leave.
+layer for the default mapping (every tile 1), one tuned by AutoTVM and one from the mRNA mapper; the tiles are in
+its repository (github.com/gicLAB/bifrost, benchmarks/alexnet/tiles, ``opt`` and ``performance``).
+
+On SIGMA its networks are dense or pruned to one half, by a script that prunes layers together, by magnitude: a
+layer's own share of zeros follows from trained weights and is not published. All of them together are.
 """
 
 from __future__ import annotations
@@ -35,11 +37,18 @@ SHAPES = {
     "FC 3": (4096, 1000, 1, 1, 1),
 }
 
-#: Input channels and filters at a time, under a whole window: inferred from the cycles (each is the only choice of
-#: its kind within 1 %).
-INFERRED = {
-    "bifrost": {"Conv 1": (1, 1), "Conv 2": (4, 1), "Conv 3": (12, 1), "Conv 4": (12, 1), "Conv 5": (8, 1)},
-    "mrna": {"Conv 1": (1, 1), "Conv 2": (5, 1), "Conv 3": (7, 2), "Conv 4": (7, 2), "Conv 5": (7, 2)},
+#: Input channels (inputs of a fully connected layer) and filters at a time, under a whole window. The files read are
+#: the tuned Conv 2, 3, 5 and FC 2 and mRNA's Conv 2, 5 and FC 1, 2, 3; the others are inferred from the cycles, each
+#: the only choice of its kind within 1 %.
+TILES: dict[str, dict[str, tuple[int, int]]] = {
+    "Conv 1": {"bifrost": (1, 1), "mrna": (1, 1)},
+    "Conv 2": {"bifrost": (4, 1), "mrna": (5, 1)},
+    "Conv 3": {"bifrost": (12, 1), "mrna": (7, 2)},
+    "Conv 4": {"bifrost": (12, 1), "mrna": (7, 2)},
+    "Conv 5": {"bifrost": (8, 1), "mrna": (7, 2)},
+    "FC 1": {"bifrost": (20, 1), "mrna": (12, 8)},
+    "FC 2": {"bifrost": (20, 1), "mrna": (16, 4)},
+    "FC 3": {"bifrost": (20, 1), "mrna": (8, 10)},
 }
 
 MAERI = Maeri(1.0, 128, 64, 64, accumulates=0)
@@ -47,11 +56,14 @@ MAERI = Maeri(1.0, 128, 64, 64, accumulates=0)
 #: Each anchor within a tenth.
 WITHIN = Bar(exact_share=1.0, tolerance=0.1)
 
+#: Steps by which a share of zeros is looked for: to 1e-4.
+HALVINGS = 14
+
 Found = list[Check | NotRun]
 
 
 def verify(folder: Path) -> Found:
-    """Cycles per layer of the default and the inferred mappings, our own search, and SIGMA dense and sparse."""
+    """Cycles per layer of the default, tuned and mRNA mappings, our own search, and SIGMA dense and sparse."""
     found = [*_maeri(folder, CONVOLUTIONS), *_maeri(folder, DENSE), *_sigma(folder)]
     if not any(isinstance(each, Check) for each in found):
         raise TableAbsent(f"{folder} has none of {CONVOLUTIONS}, {DENSE} and {SPARSE}")
@@ -65,18 +77,16 @@ def _maeri(folder: Path, name: str) -> Found:
         return [table]
     found: Found = []
     for mapping, row in table.iterrows():
-        known = [layer for layer in row.index if mapping == "basic" or layer in INFERRED.get(str(mapping), {})]
-        if known:
-            tiles = _tiles(known, INFERRED.get(str(mapping), {}))
-            note = "" if mapping == "basic" else "mapping inferred: whole window"
-            found.append(
-                check(f"cycles, mapping {mapping}", name, _cycles(known, tiles), row[known], WITHIN, note=note)
-            )
-        if mapping != "basic" and (rest := [layer for layer in row.index if layer not in known]):
-            reason = "the table gives cycles without the mapping, and several come near them"
-            found.append(NotRun(f"cycles, mapping {mapping}, {len(rest)} layers", name, reason))
-    best = table.drop(index="basic", errors="ignore").min(axis=0)
-    if best.notna().all() and len(best):
+        row, quantity = row.dropna(), f"cycles, mapping {mapping}"
+        names = [layer for layer in row.index if mapping == "basic" or mapping in TILES[layer]]
+        if names:
+            note = "" if mapping == "basic" else "tiles of its repository"
+            ours = _cycles(names, _tiles(names, str(mapping)))
+            found.append(check(quantity, name, ours, row[names], WITHIN, note=note))
+        elif len(row):
+            found.append(NotRun(quantity, name, "its tiles are not known"))
+    best = table.drop(index="basic", errors="ignore").min(axis=0).dropna()
+    if len(best):
         layers = list(best.index)
         ours = _cycles(layers, MAERI.mapping(_layers(layers)))
         note = f"own search takes {ours.sum() / best.sum():.2f} of the cycles of the best mappings in the table"
@@ -86,25 +96,45 @@ def _maeri(folder: Path, name: str) -> Found:
 
 
 def _sigma(folder: Path) -> Found:
+    """Cycles of dense layers, of halved ones, and the share of zeros by which all convolutions meet theirs."""
     table = _table(folder, SPARSE, "Setting")
     if isinstance(table, NotRun):
         return [table]
-    layers = _layers(list(table.columns))
     found: Found = []
-    bits = np.full((len(table.columns), 2), 8)
     for setting, row in table.iterrows():
         share = float(str(setting).rsplit("_", 1)[-1]) / 100
-        pruned = np.array([share if column.startswith("Conv") else 0.0 for column in table.columns])
-        ours = Sigma(1.0, 128, 64, 64, sparsity=pruned).cost(layers, bits).detail["cycles"]  # type: ignore[arg-type]
-        # The first layer's cycles fit a share of zeros of about 0.28, not 0.5: as if weights of all layers were pruned
-        # together. Its share is not in the table.
-        skipped = (row.index == "Conv 1") & (share > 0)
-        found.append(check(f"cycles, SIGMA, {share:.0%} sparse", SPARSE, ours[~skipped], row[~skipped], WITHIN))
-        if skipped.any():
-            ratio = ours[skipped][0] / row[skipped].iloc[0]
-            reason = f"the table's cycles fit fewer zeros: at {share:.0%} ours are {ratio:.2f} of them"
-            found.append(NotRun(f"cycles, SIGMA, {share:.0%} sparse, Conv 1", SPARSE, reason))
+        row = row.dropna()
+        # The first layer, of the largest weights, loses fewest; the fully connected ones were left dense.
+        alike = row[(row.index != "Conv 1") | (share == 0)]
+        note = "Conv 2 to 5 as if each lost that share" if share else ""
+        if len(alike):
+            pruned = np.where(alike.index.str.startswith("Conv"), share, 0.0)
+            quantity = f"cycles, SIGMA, {share:.0%} sparse"
+            found.append(check(quantity, SPARSE, _sparse(list(alike.index), pruned), alike, WITHIN, note=note))
+        if share:
+            found.append(_zeros(row[row.index.str.startswith("Conv")], share))
     return found
+
+
+def _zeros(row: pd.Series, share: float) -> Check | NotRun:
+    """The share of all convolutions' weights that has to be zero for each of them to take its published cycles."""
+    quantity, names = f"zeros of all convolutions, SIGMA, {share:.0%} sparse", list(row.index)
+    if missing := [name for name in SHAPES if name.startswith("Conv") and name not in names]:
+        return NotRun(quantity, SPARSE, f"pruned together, and no cycles of {', '.join(missing)}")
+    few, many = np.zeros(len(names)), np.full(len(names), 0.99)
+    for _ in range(HALVINGS):
+        middle = (few + many) / 2
+        slower = _sparse(names, middle) > row.to_numpy()
+        few, many = np.where(slower, middle, few), np.where(slower, many, middle)
+    weights = np.asarray(_layers(names).weights)
+    each = ", ".join(f"{name} {zeros:.0%}" for name, zeros in zip(names, many, strict=True))
+    return check(quantity, SPARSE, [weights @ many / weights.sum()], [share], WITHIN, note=f"pruned together: {each}")
+
+
+def _sparse(names: list[str], zeros: np.ndarray) -> np.ndarray:
+    """Cycles on SIGMA of layers with a share of zeros each."""
+    model = Sigma(1.0, 128, 64, 64, sparsity=zeros)  # type: ignore[arg-type]
+    return np.asarray(model.cost(_layers(names), np.full((len(names), 2), 8)).detail["cycles"])
 
 
 def _table(folder: Path, name: str, key: str) -> pd.DataFrame | NotRun:
@@ -113,8 +143,9 @@ def _table(folder: Path, name: str, key: str) -> pd.DataFrame | NotRun:
         table = csv_table(folder, name, (key,))
     except TableAbsent as absent:
         return NotRun("cycles", name, str(absent))
-    table = table.rename(columns=str.strip).set_index(key)
-    return table[[column for column in table.columns if column in SHAPES]]
+    table = table.rename(columns=str.strip).dropna(subset=[key]).set_index(key)
+    table = table[[column for column in table.columns if column in SHAPES]]
+    return NotRun("cycles", name, f"no row with {key} and a layer's cycles") if table.isna().all(axis=None) else table
 
 
 def _layers(names: list[str]) -> Layers:
@@ -138,16 +169,16 @@ def _layers(names: list[str]) -> Layers:
     return network("alexnet", rows, names).layers
 
 
-def _tiles(names: list[str], inferred: dict[str, tuple[int, int]]) -> Loops:
-    """A whole window with the inferred channels and filters, or single products."""
+def _tiles(names: list[str], mapping: str) -> Loops:
+    """A whole window with the mapping's channels and filters, or single products."""
     extents = loops(_layers(names))
     one = np.ones(len(names), dtype=np.int64)
-    if not inferred:
+    if mapping == "basic":
         return Loops(*(one for _ in extents))
-    channels, filters = np.array([inferred[name] for name in names], dtype=np.int64).T
+    channels, filters = np.array([TILES[name][mapping] for name in names], dtype=np.int64).T
     return Loops(extents.r, extents.s, channels, filters, one, one, one, one)
 
 
 def _cycles(names: list[str], tiles: Loops) -> np.ndarray:
     bits = np.full((len(names), 2), 8)
-    return np.asarray(MAERI.cost_of(_layers(names), tiles, bits).detail["cycles"])
+    return np.asarray(MAERI.at(_layers(names), bits, tiles).detail["cycles"])

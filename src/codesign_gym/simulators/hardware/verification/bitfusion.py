@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from codesign_gym.simulators.hardware import device
 from codesign_gym.simulators.hardware.bitfusion.cost import BitFusion
+from codesign_gym.simulators.hardware.bitfusion.execution import precision_factor
+from codesign_gym.simulators.hardware.bitfusion.machine import Convolution
 from codesign_gym.simulators.hardware.bitfusion.search import BITWIDTHS, QUANTITIES, layer_table, search
-from codesign_gym.simulators.hardware.bitfusion.tiling import Convolution, evaluate, precision_factor
-from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, csv_table
+from codesign_gym.simulators.hardware.bitfusion.tiling import evaluate
+from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, against, complete_table
 
 TABLE = "bitfusion/bitfusion.csv"
 LAYER = ("batch", "O", "O", "IC", "OC", "K", "K", "stride", "im2col")
@@ -24,7 +26,7 @@ TILE = ("b", "ow", "oh", "ic", "oc")
 LOOPS = ("B/b", "OW/ow", "OH/oh", "IC/ic", "OC/oc")  # the simulator's names, in the order of ``tiling.LOOPS``
 EXACT = Bar(exact_share=1.0)
 
-#: Columns of the hardware, our field and theirs' unit; the shipped device's number holds where one is absent.
+#: Columns of the hardware, our field and theirs' unit; the shipped device's number holds where one is absent or empty.
 HARDWARE = {
     "freq_hz": ("clock_hz", 1),
     "N": ("inputs", 1),
@@ -69,26 +71,35 @@ def verify(folder: Path) -> list[Check | NotRun]:
     The simulator's own search is met exactly; the model's, which may also run narrow operands as wider ones,
     is never above it.
     """
-    table = csv_table(folder, TABLE, (*dict.fromkeys(LAYER), *BITS))
+    table = complete_table(folder, TABLE, (*dict.fromkeys(LAYER), *BITS))
     table = table[table[list(BITS)].isin(BITWIDTHS).all(axis=1)]
-    if missing := [column for column in (*TILE, "order") if column not in table.columns]:
-        found: list[Check | NotRun] = [NotRun("cost of a tiling", TABLE, f"no column {', '.join(missing)}")]
-    else:
-        found = [_exact(table, theirs, "", tiled(table)[ours]) for theirs, ours in TILED.items()]
+    if table.empty:
+        raise TableAbsent(f"{folder / TABLE}: no row at {BITWIDTHS[0]} to {BITWIDTHS[-1]} bits")
+    found = _tiled_checks(table)
     own, best = chosen(table)
     found += [_exact(table, theirs, " of the search", own[ours]) for theirs, ours in SEARCHED.items()]
     if "cycles" in table:
         reference = table["cycles"].to_numpy()
         note = f"the larger of both; {np.mean(best < reference):.0%} of rows are faster as wider operands"
-        found.append(check("cycles, never above", TABLE, np.maximum(best, reference), reference, EXACT, note=note))
+        above = np.fmax(best, reference)
+        found.append(against(table, "cycles", "cycles, never above", TABLE, above, EXACT, note=note))
     return found
 
 
+def _tiled_checks(table: pd.DataFrame) -> list[Check | NotRun]:
+    """What the simulator's tilings cost, in the rows that tell them."""
+    needed, quantity = [*TILE, "order"], "cost of a tiling"
+    if missing := [column for column in needed if column not in table.columns]:
+        return [NotRun(quantity, TABLE, f"no column {', '.join(missing)}")]
+    told = table.dropna(subset=needed)
+    if told.empty:
+        return [NotRun(quantity, TABLE, "no row tells its tiling and order")]
+    costs = tiled(told)
+    return [_exact(told, theirs, "", costs[ours]) for theirs, ours in TILED.items()]
+
+
 def _exact(table: pd.DataFrame, column: str, suffix: str, ours: NDArray[np.float64]) -> Check | NotRun:
-    quantity = f"{column.replace('_', ' ')}{suffix}"
-    if column not in table:
-        return NotRun(quantity, TABLE, f"no column {column}")
-    return check(quantity, TABLE, ours, table[column], EXACT)
+    return against(table, column, f"{column.replace('_', ' ')}{suffix}", TABLE, ours, EXACT)
 
 
 def tiled(table: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
@@ -114,7 +125,7 @@ def chosen(table: pd.DataFrame) -> tuple[dict[str, NDArray[np.float64]], NDArray
         for row, shape, bits in zip(rows, part[list(LAYER)].to_numpy(), part[list(BITS)].to_numpy(), strict=True):
             work = Convolution(*map(int, shape))
             weight, activation = bits - BITWIDTHS[0]
-            own[:, row] = searched(array, work)[:, weight, activation]
+            own[:, row] = searched(array, work)[: len(QUANTITIES), weight, activation]
             best[row] = layer_table(array, work)[QUANTITIES.index("cycles"), weight, activation]
     values = dict(zip(QUANTITIES, own, strict=True))
     return {"cycles": values["cycles"], "energy_nj": values["energy_j"] * 1e9}, best
@@ -127,6 +138,7 @@ def _machines(table: pd.DataFrame) -> Iterator[tuple[BitFusion, NDArray[np.int64
     present = [name for name in HARDWARE if name in table]
     groups = table.groupby(present, dropna=False).indices.values() if present else [np.arange(len(table))]
     for rows in groups:
-        own = {HARDWARE[name][0]: table[name].iloc[rows[0]] * HARDWARE[name][1] for name in present}
+        told = {name: value for name in present if pd.notna(value := table[name].iloc[rows[0]])}
+        own = {HARDWARE[name][0]: value * HARDWARE[name][1] for name, value in told.items()}
         typed = {name: type(getattr(shipped, name))(value) for name, value in own.items()}
         yield replace(shipped, **typed), rows, table.iloc[rows]

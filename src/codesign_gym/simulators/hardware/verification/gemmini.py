@@ -18,7 +18,7 @@ from codesign_gym.errors import StorageError
 from codesign_gym.simulators.hardware import device
 from codesign_gym.simulators.hardware.gemmini.cost import Gemmini
 from codesign_gym.simulators.hardware.gemmini.tiling import OWN_ORDER, Ints, Work, own_tiles
-from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, csv_table
+from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, complete_table
 from codesign_gym.simulators.hardware.verification.refit import FOLDS, unseen
 
 TABLE = "gemmini/gemmini_rtl_cycles.csv"
@@ -35,7 +35,7 @@ LEAST_SHAPES = 24
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Cycles of given mappings, as shipped and refitted without the layer's shape; tiles and cycles of its own."""
-    table = csv_table(folder, TABLE, (*SHAPE, "mapping.mapping"))
+    table = complete_table(folder, TABLE, (*SHAPE, "mapping.mapping"))
     model = device.load("gemmini-16x16").model
     assert isinstance(model, Gemmini)
     found: list[Check | NotRun] = []
@@ -87,7 +87,8 @@ def _mapped(table: pd.DataFrame, model: Gemmini) -> list[Check | NotRun]:
         return [shipped, NotRun("cycles of a mapping, cross-validated", TABLE, reason)]
 
     def predict(constants: NDArray[np.float64]) -> NDArray[np.float64]:
-        return replace(model, **dict(zip(FITTED, constants.tolist(), strict=True))).cycles(activity)
+        fitted = replace(model, **dict(zip(FITTED, constants.tolist(), strict=True)))
+        return np.asarray(fitted.cycles(activity))
 
     predicted = unseen(GUESS, predict, cycles, shape)
     note = f"five constants fitted to other layer shapes, {FOLDS} folds"

@@ -17,7 +17,15 @@ from codesign_gym.simulators.hardware.stonne.mesh import Mesh
 from codesign_gym.simulators.hardware.stonne.networks import Hardware
 from codesign_gym.simulators.hardware.stonne.rows import row_nonzeros
 from codesign_gym.simulators.hardware.stonne.tiles import Loops
-from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, csv_table, json_table
+from codesign_gym.simulators.hardware.verification.check import (
+    Bar,
+    Check,
+    NotRun,
+    against,
+    check,
+    csv_table,
+    json_table,
+)
 from codesign_gym.simulators.networks.layers import Gemm
 
 TABLE, PATTERNS = "stonne/stonne.csv", "stonne/stonne_sigma_patterns.json"
@@ -60,13 +68,13 @@ def mesh(folder: Path) -> Found:
 
 def maeri(folder: Path) -> Found:
     """Cycles with given tiles, SRAM words and energy of MAERI."""
-    columns = ("R", "S", "C", "G", "X", "Y", "strides", "M", "tile_used", "accumulation_buffer", "rn_type", "passed")
-    table = _family(folder, "MAERI", ("K", "N", "num_ms", "dn_bw", "rn_bw", *columns))
+    columns = ("K", "N", "num_ms", "dn_bw", "rn_bw", "accumulation_buffer", "rn_type", "passed", "tile_used")
+    table = _family(folder, "MAERI", columns, ("R", "S", "C", "G", "X", "Y", "strides"), ("M",))
     if isinstance(table, NotRun):
         return [table]
     failed = int((table["passed"] == 0).sum())
     wrong = [NotRun(f"{failed} rows", TABLE, "the simulator's own result was wrong (passed = 0)")] if failed else []
-    table = table[(table["passed"] == 1) & table["tile_used"].notna()]
+    table = table[table["passed"] == 1]
     if table.empty:
         return [NotRun("cycles", TABLE, "no row with tiles passed"), *wrong]
     cases = _cases(table)
@@ -91,7 +99,7 @@ def maeri(folder: Path) -> Found:
         *_measured(
             "energy, STONNE units",
             table,
-            ours.energy_stonne_units,
+            ours.dynamic_stonne_units + ours.cycles * cases.static_stonne_units,
             ("edyn_total", "estat_total"),
             Bar(mape_percent=1.0),
             note="static energy follows the cycles",
@@ -142,7 +150,7 @@ def sigma(folder: Path) -> Found:
 
 
 def magma(folder: Path) -> Found:
-    """Cycles of MAGMA with the simulator's matrices."""
+    """Cycles and SRAM words of MAGMA with the simulator's matrices."""
     table = _family(folder, "MAGMA_spmm", ("M", "N", "K", "MK_sparsity", "T_N", "T_K", "num_ms", "dn_bw", "rn_bw"))
     if isinstance(table, NotRun):
         return [table]
@@ -158,13 +166,27 @@ def magma(folder: Path) -> Found:
     sizes = (_int(part, name) for name in ("num_ms", "dn_bw", "rn_bw", "T_K", "T_N"))
     counts = np.concatenate([counts for counts in known if counts is not None])
     ours = magma_model.products(counts, rows, streamed, length, *sizes)
-    return [*_cycles("rows", part, ours.cycles, np.ones(len(part), dtype=bool), 2.0), *missing]
+    words = ours.sram_reads + ours.sram_writes
+    return [
+        *_cycles("rows", part, ours.cycles, np.ones(len(part), dtype=bool), 2.0),
+        *_measured("SRAM words", part, words, ("edyn_GlobalBuffer",), Bar(mape_percent=1.0, tolerance=1e-6), ACCESS),
+        *missing,
+    ]
 
 
-def _family(folder: Path, prefix: str, columns: tuple[str, ...]) -> pd.DataFrame | NotRun:
-    """The rows of one family, with at least the columns named."""
-    table = csv_table(folder, TABLE, ("family", "op", "cycles", *columns))
-    picked = table[table["family"].astype(str).str.startswith(prefix)]
+def _family(
+    folder: Path,
+    prefix: str,
+    columns: tuple[str, ...],
+    of_convolutions: tuple[str, ...] = (),
+    of_products: tuple[str, ...] = (),
+) -> pd.DataFrame | NotRun:
+    """The rows of one family whose cycles and the columns named are told; some are of one operator alone."""
+    columns = ("family", "op", "cycles", *columns)
+    table = csv_table(folder, TABLE, (*columns, *of_convolutions, *of_products))
+    told = table.notna()
+    own = np.where(table["op"] == "CONV", told[list(of_convolutions)].all(axis=1), told[list(of_products)].all(axis=1))
+    picked = table[table["family"].astype(str).str.startswith(prefix) & told[list(columns)].all(axis=1) & own]
     return NotRun("", TABLE, f"no rows of {prefix}") if picked.empty else picked
 
 
@@ -203,7 +225,8 @@ def _measured(
     absent = [column for column in columns if column not in table.columns]
     if absent or table.empty:
         return [NotRun(quantity, TABLE, f"no column {', '.join(absent)}" if absent else "no such rows")]
-    return [check(quantity, TABLE, ours, table[list(columns)].sum(axis=1) / unit, bar, note=note)]
+    theirs = (table[list(columns)].sum(axis=1, skipna=False) / unit).rename("theirs").to_frame()
+    return [against(theirs, "theirs", quantity, TABLE, np.asarray(ours, dtype=np.float64), bar, note=note)]
 
 
 def _cases(table: pd.DataFrame) -> Cases:

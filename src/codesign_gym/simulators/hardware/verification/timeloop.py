@@ -15,7 +15,14 @@ from codesign_gym.simulators.hardware.loopnest.execution import Execution, Opera
 from codesign_gym.simulators.hardware.loopnest.mapping import LOOPS, Mapping, Work
 from codesign_gym.simulators.hardware.loopnest.presets import SUM, WORD, gemmini
 from codesign_gym.simulators.hardware.loopnest.traffic import traffic
-from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, csv_table
+from codesign_gym.simulators.hardware.verification.check import (
+    Bar,
+    Check,
+    NotRun,
+    TableAbsent,
+    against,
+    complete_table,
+)
 
 TABLES = ("gemmini/timeloop_sample.csv.gz", "gemmini/gemmini_rtl_cycles.csv")
 HARDWARE = ("arch.meshX", "arch.mem1_entries", "arch.mem2_entries")
@@ -37,7 +44,7 @@ def verify(folder: Path) -> list[Check | NotRun]:
     checks: list[Check | NotRun] = []
     for name in TABLES:
         try:
-            rows = csv_table(folder, name, ("mapping.mapping", *HARDWARE, *LAYER, *STRIDES))
+            rows = complete_table(folder, name, ("mapping.mapping", *HARDWARE, *LAYER, *STRIDES))
         except TableAbsent as absent:
             checks.append(NotRun("cycles", name, str(absent)))
             continue
@@ -53,18 +60,17 @@ def _checks(name: str, rows: pd.DataFrame, left_out: int) -> list[Check | NotRun
     found = run(rows)
     predicted = {"cycles": found.cycles, "energy, uJ": 1e6 * found.energy_j}
     return [
-        check(quantity, name, predicted[quantity], rows[column], bar, note=note)
-        if column in rows
-        else NotRun(quantity, name, f"no column {column}")
+        against(rows, column, quantity, name, predicted[quantity], bar, note=note)
         for quantity, (column, bar) in QUANTITIES.items()
     ]
 
 
 def run(rows: pd.DataFrame) -> Execution:
     """The model at the mappings of a table, arrays of shape (rows,)."""
-    extents = np.stack([rows[f"prob.{loop}"] if loop != "G" else np.ones(len(rows), np.int64) for loop in LOOPS], -1)
+    sizes = [rows[f"prob.{loop}"] if loop != "G" else np.ones(len(rows)) for loop in LOOPS]
     side, column_words, words = (rows[column].to_numpy() for column in HARDWARE)
     machine = gemmini(side, words * (WORD / 8), column_words * (SUM / 8))
-    work = Work(extents, *(rows[column].to_numpy() for column in STRIDES))
+    strides = (rows[column].to_numpy(dtype=np.int64) for column in STRIDES)
+    work = Work(np.stack(sizes, -1).astype(np.int64), *strides)
     moved = traffic(machine, work, Mapping.from_text(list(rows["mapping.mapping"])))
     return charge(machine, work, moved, Operands(np.float64(WORD), np.float64(WORD)))

@@ -10,7 +10,7 @@ import pandas as pd
 from codesign_gym.simulators.hardware import device
 from codesign_gym.simulators.hardware.model import Costs
 from codesign_gym.simulators.hardware.tpu import Tpu
-from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, csv_table
+from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, complete_table
 from codesign_gym.simulators.hardware.verification.refit import FOLDS, Floats, unseen
 from codesign_gym.simulators.networks.layers import Op, network
 
@@ -28,11 +28,13 @@ SMALL = 512  # the largest size of the set on which the peers' fits were publish
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Microseconds of a product, over all sizes and over those of at most 512."""
-    table = csv_table(folder, TABLE, (*SIZES, MEASURED))
+    table = complete_table(folder, TABLE, (*SIZES, MEASURED))
     interrupted = np.zeros(len(table), dtype=bool)
     if DEVIATION in table:
         interrupted = (table[DEVIATION] > INTERRUPTED * table[MEASURED]).to_numpy()
     table = table[~interrupted]
+    if table.empty:
+        raise TableAbsent(f"{folder / TABLE}: no row that was not interrupted")
     left_out = f"{interrupted.sum()} interrupted rows left out"
     costs = products(table)
     reference = table[MEASURED].to_numpy(np.float64)

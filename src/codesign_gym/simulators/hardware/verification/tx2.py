@@ -18,7 +18,7 @@ from scipy.optimize import nnls
 
 from codesign_gym.simulators.dvfs import Soc, Work, load
 from codesign_gym.simulators.dvfs.fit import Rail, Sweep, fit_overlap, fit_rail, fit_work
-from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, csv_table
+from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, complete_table
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -29,8 +29,8 @@ RAIL_COLUMNS = ("gpu_freq_hz", "emc_freq_mhz", "latency_ms_per_image", "gpu_temp
 #: Rails (mW) of each domain: the memory's controller and fabric are on the rail of the rest of the chip.
 RAILS_OF = {"cpu": ("VDD_SYS_CPU",), "gpu": ("VDD_SYS_GPU",), "memory": ("VDD_SYS_DDR", "VDD_SYS_SOC")}
 BOARD = "VDD_IN"
-#: Points below which five constants of a rail are not fitted without a clock.
-LEAST_CLOCKS = 8
+#: Points below which five constants of a rail are not fitted without a clock: with fewer, what is left out is beyond.
+LEAST_CLOCKS = 10
 POWER_BAR = Bar(mape_percent=5.0)
 #: Of the memory's power at no traffic, what is assumed to leak; the rest is its clock.
 MEMORY_LEAKAGE = 0.5
@@ -62,7 +62,7 @@ def verify(folder: Path) -> list[Check | NotRun]:
 
 def latency(folder: Path) -> list[Check | NotRun]:
     """Checks of the latency table."""
-    table = csv_table(folder, GRID, GRID_COLUMNS).dropna(subset=list(GRID_COLUMNS))
+    table = complete_table(folder, GRID, GRID_COLUMNS)
     soc = _device(table["gpu_freq_hz"], table["emc_freq_hz"])
     keys = [column for column in ("model", "set") if column in table]
     rows = [rows for _, rows in table.groupby(keys) if len(rows) > 3]
@@ -91,7 +91,7 @@ def power(folder: Path) -> list[Check | NotRun]:
     """Checks of the table of rails."""
     rails = [f"{rail}_mw" for names in RAILS_OF.values() for rail in names]
     columns = [*RAIL_COLUMNS, *rails, f"{BOARD}_mw"]
-    table = csv_table(folder, RAILS, tuple(columns)).dropna(subset=columns).sort_values("gpu_freq_hz")
+    table = complete_table(folder, RAILS, tuple(columns)).sort_values("gpu_freq_hz")
     soc = _device(table["gpu_freq_hz"], 1e6 * table["emc_freq_mhz"])
     found: list[Check | NotRun] = []
     keys = [column for column in ("model", "batch") if column in table]

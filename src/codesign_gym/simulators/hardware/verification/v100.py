@@ -24,7 +24,7 @@ from codesign_gym.simulators.dvfs.fit import (
     fit_intensity,
     fit_work,
 )
-from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, csv_table
+from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, complete_table
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ class Predicted:
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Unmeasured clocks of every application, with the constants that ship and with constants that never saw it."""
-    table = csv_table(folder, TABLE, COLUMNS).dropna(subset=["core_frequency", "time", "average_power"])
+    table = complete_table(folder, TABLE, COLUMNS)
     soc = load("v100").with_clocks("gpu", 1e6 * table["core_frequency"].to_numpy(np.float64))
     found = [_application(soc, rows) for _, rows in table.groupby(list(APPLICATION)) if _enough(rows)]
     if not found:

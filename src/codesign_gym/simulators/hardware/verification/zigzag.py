@@ -21,7 +21,14 @@ from codesign_gym.simulators.hardware.loopnest.execution import Operands, evalua
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.hardware.loopnest.mapping import DRAM, LEVELS, LOOPS, Work
 from codesign_gym.simulators.hardware.loopnest.search import best_mapping
-from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, csv_table
+from codesign_gym.simulators.hardware.verification.check import (
+    Bar,
+    Check,
+    NotRun,
+    TableAbsent,
+    against,
+    complete_table,
+)
 
 #: ZigZag's machines that ship as devices, and its names of what a search minimises.
 DEVICES = {"eyeriss_like": "eyeriss-like", "tpu_like": "tpu-like"}
@@ -50,16 +57,17 @@ def verify(folder: Path) -> list[Check | NotRun]:
 
 
 def _checks(folder: Path, name: str) -> list[Check | NotRun]:
-    rows = csv_table(folder, name, ("hw", "opt", "loop_dims"))
+    try:
+        rows = complete_table(folder, name, ("hw", "opt", "loop_dims"))
+    except TableAbsent as absent:
+        return [NotRun("cycles", name, str(absent))]
     known = rows[_modelled(rows)]
     if known.empty:
         return [NotRun("cycles", name, f"no products on {' or '.join(DEVICES)} for {' or '.join(OBJECTIVES)}")]
     predicted = _predicted(known)
     note = "a band" + (f"; {len(rows) - len(known)} other rows left out" if len(rows) > len(known) else "")
     return [
-        check(quantity, name, predicted[quantity], known[column], BAND, note=note)
-        if column in known
-        else NotRun(quantity, name, f"no column {column}")
+        against(known, column, quantity, name, predicted[quantity], BAND, note=note)
         for quantity, column in QUANTITIES.items()
     ]
 
