@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 import torch
 from typer.testing import CliRunner
 
+from codesign_gym.simulators.e2e_perf.cells import OPERATORS
 from codesign_gym.simulators.predictors.predictor import one_hot
 from codesign_gym.training.cli import app
+from codesign_gym.training.studies.eh_dnas.exact import GAP, optimum
 from codesign_gym.training.studies.eh_dnas.problem import BEST, KNOBS, CellProblem, losses
 
 
@@ -41,3 +44,24 @@ def test_eh_dnas_at_scale_small_prints_its_claims(cache, tmp_path) -> None:
     assert verdicts["(b)"] is not None
     searches = {row[0]: float(row[3]) for row in report["tables"][1]["rows"]}
     assert max(searches, key=searches.__getitem__) == "predictor-guided search"
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.01, 0.05])
+def test_no_cells_of_few_operators_are_better_than_the_exact_optimum(rate: float) -> None:
+    """All 4,096 designs of six edges with four operators; the others skip for nothing and lose much else."""
+    free, options = 6, (1, 4, 6, 7)
+    table = np.full((KNOBS, len(OPERATORS)), 50.0)
+    table[:, 1] = 0.0
+    table[:free, list(options)] = losses(3)[:free, list(options)]
+    designs = np.ones((len(options) ** free, KNOBS), dtype=np.int64)
+    picks = np.indices((len(options),) * free).reshape(free, -1).T
+    designs[:, :free] = np.array(options)[picks]
+    problem = CellProblem(table, rate)
+
+    def score(some: np.ndarray) -> np.ndarray:
+        accuracy, interval_us = problem.evaluate(some).T
+        return accuracy - rate * interval_us
+
+    best = score(designs).max()
+    found = score(optimum(table, rate, designs[-1])[None])[0]
+    assert best - GAP <= found <= best + 1e-9

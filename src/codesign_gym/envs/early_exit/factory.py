@@ -38,7 +38,8 @@ class Options(Record):
         rail: whose energy is counted: ``board``, or a rail of the device, such as ``gpu``.
         pixels: height and width at which the networks' work is counted; accuracy is that of the images themselves.
         floor: percentage points of accuracy that may be lost against the full first backbone.
-        standard_errors: of the change in accuracy on the search images that must stay within the floor as well.
+        standard_errors: of the change in accuracy on the search images that must stay within the floor as well; 1.645
+            makes it the lower end of a one-sided 95 % interval.
         slack: the deadline, as a multiple of the latency of the full first backbone at maximum clocks.
         deadline_s: the deadline in seconds, in place of ``slack``.
         deadline_for: ``every`` sample, the one that goes all the way included, or the ``mean`` one.
@@ -54,7 +55,7 @@ class Options(Record):
     rail: str = BOARD
     pixels: int | None = Field(default=224, ge=1, le=4096)
     floor: float = Field(default=0.5, gt=0, le=100)
-    standard_errors: float = Field(default=1.0, ge=0, le=10)
+    standard_errors: float = Field(default=1.645, ge=0, le=10)
     slack: float = Field(default=1.25, gt=0, allow_inf_nan=False)
     deadline_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     deadline_for: Literal["every", "mean"] = "every"

@@ -63,7 +63,7 @@ class EarlyExitProblem(Computed):
     costs: Costs
     objective: Objective
     constraints: tuple[Constraint, ...]
-    standard_errors: float = 1.0
+    standard_errors: float = 1.645
 
     def __post_init__(self) -> None:
         if self.feasible.any():

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from codesign_gym.agents import interface
 from codesign_gym.agents.baselines.bilevel import Bilevel, Inner, Population, distinct_outer
 from codesign_gym.agents.interface import Agent, Task
-from codesign_gym.agents.recorder import Limits, Recorder
-from codesign_gym.envs.core.construct import ConstructCore
 from codesign_gym.envs.core.problem import DesignProblem, excess, score
 
 CLOCK = "_hz"  # how the names of clock knobs end
@@ -48,13 +46,6 @@ def agents() -> dict[str, Agent]:
     bilevel = interface.build(interface.read("bilevel"))
     assert isinstance(bilevel, Bilevel)
     return {"bi-level": bilevel, "sequential": Sequential(bilevel.inner)}
-
-
-def searched(core: ConstructCore, agent: Agent, evaluations: int, seed: int) -> Recorder:
-    """Everything that an agent evaluated."""
-    recorder = Recorder(core.problem, Limits.of(evaluations))
-    interface.search(agent, Task(replace(core, problem=recorder), recorder, seed))
-    return recorder
 
 
 def _best(problem: DesignProblem, found: Population) -> np.ndarray:

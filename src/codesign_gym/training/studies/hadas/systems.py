@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from codesign_gym.agents import interface
+from codesign_gym.agents.recorder import Limits
 from codesign_gym.envs.core.construct import ConstructCore
 from codesign_gym.envs.early_exit.factory import Options, build
 from codesign_gym.envs.early_exit.problem import EarlyExitProblem
@@ -23,7 +25,7 @@ from codesign_gym.training.studies.hadas.designs import (
     hypervolume,
     saved,
 )
-from codesign_gym.training.studies.hadas.searches import agents, searched
+from codesign_gym.training.studies.hadas.searches import agents
 from codesign_gym.training.studies.part import FULL_ONLY, Part, absent, middle
 from codesign_gym.training.studies.study import Claim, Table
 
@@ -38,7 +40,7 @@ FAMILIES = {
         "digits-exits-tiny",
         "digits-exits-wide",
     ),
-    "fashion": ("fashion-exits", "fashion-exits-shallow"),
+    "fashion": ("fashion-exits", "fashion-exits-middle", "fashion-exits-shallow"),
 }
 BACKBONES_SMALL = 3
 
@@ -131,7 +133,7 @@ def _searches(
     volumes: dict[str, list[float]] = {}
     for name, agent in agents().items():
         for seed in SEEDS:
-            recorder = searched(core, agent, EVALUATIONS[scale], seed)
+            recorder = interface.searched(agent, core, Limits.of(EVALUATIONS[scale]), seed)
             volumes.setdefault(name, []).append(hypervolume(problem, recorder.known_metrics, reference_j))
             if name == "bi-level" and recorder.best is not None:
                 best.append(designs.system(problem, f"seed {seed}", recorder.best[0]))
