@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+from onnx_samples import model, node
 
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.records import parse
-from codesign_gym.simulators.networks import CATALOG, Network, NetworkFile, load, read, to_csv, zoo
+from codesign_gym.simulators.networks import CATALOG, Network, NetworkFile, load, parse_input_shape, read, to_csv, zoo
 
 SHIPPED = {
     "alexnet": 8,
@@ -107,6 +108,35 @@ def test_references(write) -> None:
     assert load(here("TINY")).name == here("TINY")
     assert load(here("build_module"), (1, 8, 8)).macs.tolist() == [36 * 4 * 9, 144 * 3]
     assert load(here("build_module_with_shape")).layer_names == ("0", "2")
+
+
+@pytest.mark.parametrize("text", ["3,224,224", "3x224x224", " 3x224 , 224"])
+def test_input_shapes_as_text(text: str) -> None:
+    assert parse_input_shape(text) == (3, 224, 224)
+    assert parse_input_shape(f"a:0={text};b=1") == {"a:0": (3, 224, 224), "b": (1,)}
+
+
+@pytest.mark.parametrize("text", ["", "3x", "a=", "a=3;a=4", "3;4", "a=3;4", "a=b"])
+def test_bad_input_shapes_are_one_clear_line(text: str) -> None:
+    with pytest.raises(BadConfig, match="accepted: sizes as in 3x224x224, or by the inputs' names"):
+        parse_input_shape(text)
+
+
+def test_an_onnx_model_of_open_inputs_by_name(tmp_path: Path) -> None:
+    made = model([node("MatMul", "x k")], {"x": ("N", 2, 3), "k": ("N", 3, 5)})
+    path = tmp_path / "two.onnx"
+    path.write_bytes(made.SerializeToString())
+    assert load(str(path), parse_input_shape("x=1x2x3;k=1x3x5")).macs.tolist() == [30]
+    with pytest.raises(BadConfig, match="accepted: sizes by name, for the inputs x, k"):
+        load(str(path), (2, 3))
+
+
+def test_what_has_sizes_of_its_own_takes_no_shape(tmp_path: Path) -> None:
+    (tmp_path / "net.csv").write_text("Layer,M,N,K\na,2,3,4\n")
+    with pytest.raises(BadConfig, match="is a table of shapes; accepted: no input shape"):
+        load(str(tmp_path / "net.csv"), (3, 8, 8))
+    with pytest.raises(BadConfig, match="accepted: sizes alone, as 3x224x224"):
+        load(here("build_module"), {"x": (1, 1, 8, 8)})
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ def test_open_sizes_are_named(sizes, given_sizes, message: str, imported: Import
 def test_open_sizes_name_the_option_of_the_command_line(imported: Import) -> None:
     with pytest.raises(BadConfig, match=r"or on the command line --input-shape 4,height,width, without the batch$"):
         imported(model([node("Conv", "x w")], {"x": ("N", 4, "height", "width")}, [KERNEL]))
-    with pytest.raises(BadConfig, match=r"with a positive integer for each$"):  # the option is for a single input
+    with pytest.raises(BadConfig, match=r"--input-shape x=N,2 for each input$"):
         imported(model([node("MatMul", "x k")], {"x": ("N", 2), "k": (2, 2)}))
 
 

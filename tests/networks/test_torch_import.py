@@ -331,7 +331,8 @@ class Dynamic(Branching):
             "layer 'conv2d': weights computed in the forward pass",
         ),
         (nn.ReLU(), (3,), "has no layer that can be quantized"),
-        (nn.Conv2d(3, 4, 3, stride=(2, 1)), (3, 8, 8), r"stride \(2, 1\); accepted: the same stride"),
+        (nn.Conv2d(3, 4, 3, stride=(2, 1)), (3, 8, 8), r"layer 'conv2d': stride \(2, 1\); accepted: the same stride"),
+        (nn.Sequential(nn.MaxPool2d((2, 1))), (3, 8, 8), r"layer '0': stride \(2, 1\); accepted: the same stride"),
         (nn.Conv3d(3, 4, 3), (3, 8, 8, 8), "unsupported operators: aten.conv3d"),
         (nn.Linear(3, 4), (0, 3), r"input_shape is \[0, 3\]; accepted: positive sizes"),
         (nn.Linear(3, 4), (2**30, 3), r"accepted: positive sizes of at most 2\*\*28"),
@@ -408,3 +409,12 @@ def test_builder_and_importer_agree_on_pools_and_heads() -> None:
     )
     by_hand = Builder(3, 20, 14).conv("0", 6, 5, padding=0, bias=True).pool("1", 3, 2, 1).global_pool("2")
     assert_same_table(from_torch(module, (3, 20, 14), "head"), by_hand.linear("4", 5).build("head"))
+
+
+@pytest.mark.parametrize(("size", "stride"), [((1, 9), (1, 2)), ((1, 9), (4, 2)), ((9, 1), (2, 3))])
+def test_a_stride_along_an_axis_with_one_window_does_not_count(size: tuple[int, int], stride: tuple[int, int]) -> None:
+    """As exporters write 1-D convolutions; dilation and padding show in the output's size."""
+    kernel = tuple(min(3, extent) for extent in size)
+    net = from_torch(nn.Conv2d(3, 4, kernel, stride, bias=False), (3, *size), "flat")
+    assert net.layers.stride.tolist() == [2]
+    assert net.macs.tolist() == [4 * 4 * 3 * 3]

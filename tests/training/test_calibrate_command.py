@@ -165,6 +165,43 @@ def test_marked_constants_are_fitted_and_a_calibration_can_be_repeated(
     assert device.parameters["write_bytes_per_s"].free
 
 
+def test_verify_says_how_far_a_calibrated_device_may_be_trusted(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, CALIBRATE + " --folds 2") == 0
+    capsys.readouterr()
+    verify = "verify --device calibrated.yaml --json"
+
+    assert call(monkeypatch, verify + " --network resnet50 --network mobilenetv2") == 0
+    told = json.loads(capsys.readouterr().out)
+    stated = load_device("calibrated.yaml").calibration
+    assert stated is not None
+    found = told["checks"][0]
+    assert (found["model"], found["rows"], found["passed"]) == ("calibrated.yaml", 40, True)
+    assert found["mape_percent"] == pytest.approx(stated.errors["latency_s"].mape_percent, rel=1e-3)
+    assert told["devices"][0]["calibration"] == stated.summary()
+    outside = told["devices"][0]["outside_calibration"]
+    assert any("layer conv1: 1.18e+08 MACs, beyond the calibrated" in line for line in outside["resnet50"])
+
+    write(here / "other.csv", rows(53))  # the last ones were not measured, and are smaller
+    assert call(monkeypatch, verify + " --measurements other.csv") == 0
+    note = json.loads(capsys.readouterr().out)["checks"][0]["note"]
+    assert note == "other rows than those of the calibration, 3 of them outside its range"
+
+    (here / "mine.csv").rename(here / "away.csv")
+    assert call(monkeypatch, verify) == 0
+    absent = json.loads(capsys.readouterr().out)["checks"][0]
+    assert absent["passed"] is None
+    assert "mine.csv is absent" in absent["note"]
+
+    text = (here / "calibrated.yaml").read_text()
+    (here / "bent.yaml").write_text(text.replace("read_bytes_per_s: {value: ", "read_bytes_per_s: {value: 3"))
+    (here / "away.csv").rename(here / "mine.csv")
+    assert call(monkeypatch, "verify --device bent.yaml --network mobilenetv1") == 1
+    assert "FAIL" in (out := capsys.readouterr().out)
+    assert "mobilenetv1 on bent.yaml: outside the calibration: layer" in out
+
+
 BAD: dict[str, tuple[str, ...]] = {
     "calibrate --device bismo-edge": ("Missing option",),
     "calibrate --device bismo-egde --measurements mine.csv --out a.yaml": ("did you mean 'bismo-edge'",),
@@ -183,6 +220,8 @@ BAD: dict[str, tuple[str, ...]] = {
     "calibrate --device bismo-edge --measurements wide.csv --out a.yaml": (
         "row 1: weight and activation bits are 16/8",
     ),
+    "verify --device bismo-edge --measurements wide.csv": ("row 1: weight and activation bits are 16/8",),
+    "verify --device bismo-edge --measurements absent.csv": ("absent.csv: cannot be read",),
     "calibrate --device bismo-edge --measurements joule.csv --out a.yaml": ("the model gives no energy_j", "joule.csv"),
     "calibrate --device bismo-edge --measurements few.csv --out a.yaml": ("2 rows for 2 free constants; accepted: 3",),
 }

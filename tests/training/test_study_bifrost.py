@@ -31,7 +31,7 @@ def test_the_optimum_is_that_of_a_plain_loop() -> None:
     for channels, filters in product(*sizes):
         if (channels + 1) * filters <= 128:  # a multiplier more for partial sums that come back
             tiles = Loops(one, one, channels * one, filters * one, one, one, one, one)
-            cost = published.machine().cost_of(table, tiles, np.full((1, 2), 8))
+            cost = published.machine().at(table, np.full((1, 2), 8), tiles)
             cycles.append(float(cost.detail["cycles"][0]))
     found = optimum(layer, "divisors")
     assert found.mappings == len(cycles)

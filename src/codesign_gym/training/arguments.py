@@ -8,6 +8,8 @@ import typer
 import yaml
 
 from codesign_gym.errors import BadConfig
+from codesign_gym.simulators.networks import parse_input_shape
+from codesign_gym.simulators.networks.onnx_import import InputShapes
 from codesign_gym.training.config import code_named
 from codesign_gym.training.folder import RunFolder
 
@@ -25,6 +27,13 @@ Budget = Annotated[
 Bits = Annotated[
     str | None,
     typer.Option(help="8, or 4,8 (weights, activations), or a pair per layer: 8,8;4,6;...; else the device's highest."),
+]
+InputShape = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="3,224,224 for a torch module or an ONNX model; name=1,3,224,224, with the batch, for an ONNX model's "
+        "inputs by name; may repeat."
+    ),
 ]
 Option = Annotated[list[str] | None, typer.Option(help="Another environment option, name=value; may repeat.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Import the code that the run's configuration names.")]
@@ -50,6 +59,11 @@ def trusted(folder: RunFolder, trust: bool) -> RunFolder:
             "give --trust if you know where it comes from"
         )
     return folder
+
+
+def shape_of(texts: list[str] | None) -> InputShapes | None:
+    """The input shapes that --input-shape names."""
+    return parse_input_shape(";".join(texts)) if texts else None
 
 
 def options_of(

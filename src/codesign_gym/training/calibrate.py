@@ -76,7 +76,7 @@ def calibrate(
             f"{path}: free constant {absent[0]!r} is not among its parameters; add it, with a unit and a source"
         )
     data = read_measurements(measurements, target.batch, target.max_bits)
-    _refuse_bits(target, data)
+    refuse_bits(target, data)
     parts = folds or (MOST_FOLDS if data.whole.all() else LAYER_FOLDS)
     fitted = fit(problem(target.model, constants, data), parts, seed, shown)
     return Calibrated(content, _renewed(content, data, fitted), data, fitted)
@@ -126,7 +126,8 @@ def _default_free(target: Device, content: DeviceFile, path: Path) -> list[str]:
     return marked or told
 
 
-def _refuse_bits(target: Device, data: Measurements) -> None:
+def refuse_bits(target: Device, data: Measurements) -> None:
+    """Raise for a measurement at a bitwidth that the device does not have."""
     outside = ((data.bits < target.min_bits) | (data.bits > target.max_bits)).any((1, 2))
     if outside.any():
         first = int(np.argmax(outside))

@@ -11,12 +11,13 @@ from codesign_gym.agents import interface
 from codesign_gym.catalog import Catalog, attribute
 from codesign_gym.envs.accelerator import template
 from codesign_gym.envs.registration import ENVIRONMENTS, MULTI_OBJECTIVE, plugged_in
-from codesign_gym.errors import CodesignError, UnknownName
+from codesign_gym.errors import BadConfig, CodesignError, UnknownName
 from codesign_gym.records import Record, read_yaml
 from codesign_gym.simulators import dvfs, operators
 from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.networks import CATALOG as NETWORKS
 from codesign_gym.simulators.networks.catalog import NetworkFile
+from codesign_gym.simulators.networks.onnx_import import InputShapes
 from codesign_gym.training.studies import STUDIES
 
 FILES: dict[str, Catalog] = {
@@ -61,13 +62,17 @@ def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
     return kinds if kind is None else {kind: kinds[kind]}
 
 
-def describe(name: str) -> str:
+def describe(name: str, input_shape: InputShapes | None = None) -> str:
     """What is behind an id: its file, and for a network its layers.
+
+    Args:
+        name: an id of any kind, or a file.
+        input_shape: of a network, as :func:`~codesign_gym.simulators.networks.load` takes it.
 
     Raises:
         UnknownName: with the nearest id of any kind.
     """
-    if name in DOCUMENTED:
+    if name in DOCUMENTED and input_shape is None:
         return str(gym.spec(name)) + "\n\n" + _docstring(name)
     kinds = [kind for kind, catalog in FILES.items() if name in catalog.names()]
     study = [f"{name}: {STUDIES[name][0]}\nrun: codesign-gym study {name}"] if name in STUDIES else []
@@ -76,7 +81,9 @@ def describe(name: str) -> str:
     if not kinds and not study:
         known = [i for catalog in FILES.values() for i in catalog.names()]
         raise UnknownName("id", name, [*known, *DOCUMENTED, *STUDIES])
-    return "\n\n".join([*study, *(_described(kind, name) for kind in kinds)])
+    if input_shape is not None and "networks" not in kinds:
+        raise BadConfig(f"{name!r} is no network; accepted: no input shape")
+    return "\n\n".join([*study, *(_described(kind, name, input_shape) for kind in kinds)])
 
 
 def _kind(path: Path) -> str:
@@ -87,27 +94,27 @@ def _kind(path: Path) -> str:
     return max(RECORDS, key=lambda kind: len(fields & RECORDS[kind].model_fields.keys()))
 
 
-def _described(kind: str, name: str) -> str:
+def _described(kind: str, name: str, input_shape: InputShapes | None) -> str:
     found = FILES[kind].locate(name)
     readable = isinstance(found, Path) and found.suffix != ".onnx"
     text = found.read_text(encoding="utf-8") if readable else str(found)
-    more = FURTHER[kind](name) if kind in FURTHER else ""
+    more = FURTHER[kind](name, input_shape) if kind in FURTHER else ""
     return f"{kind.removesuffix('s')} {name}\n\n{text}{more}"
 
 
-def _calibrated(name: str) -> str:
-    """What a calibrated device was fitted to; nothing for others, and for files that are no device."""
+def _trust(name: str, _: InputShapes | None) -> str:
+    """What a device was fitted to or read from, if anything; or why a file is no device."""
     try:
-        calibration = devices.load(name).calibration
-    except CodesignError:
-        return ""
-    return "" if calibration is None else "\n" + "\n".join(calibration.summary())
+        told = devices.load(name).summary()
+    except CodesignError as error:
+        return f"\nit cannot be loaded as a device: {error}"
+    return "\n" + "\n".join(told) if told else ""
 
 
-def _layers(name: str) -> str:
+def _layers(name: str, input_shape: InputShapes | None) -> str:
     from codesign_gym.simulators.networks import load
 
-    network = load(name)
+    network = load(name, input_shape)
     table = network.weighted()
     lines = [
         f"{n:40s} {int(m):>14,d} MACs {int(p):>12,d} parameters"
@@ -118,7 +125,7 @@ def _layers(name: str) -> str:
 
 
 #: Kind to what is told beside the file.
-FURTHER = {"devices": _calibrated, "networks": _layers}
+FURTHER = {"devices": _trust, "networks": _layers}
 
 
 def _title(catalog: Catalog, name: str) -> str:

@@ -11,19 +11,21 @@ import typer
 from rich.markup import escape
 
 from codesign_gym import __version__
-from codesign_gym.errors import CodesignError
+from codesign_gym.errors import BadConfig, CodesignError
 from codesign_gym.training import catalogue, tables
 from codesign_gym.training.arguments import (
     Bits,
     Budget,
     Data,
     Device,
+    InputShape,
     Json,
     Network,
     Option,
     Trust,
     options_of,
     refuse_beside_resume,
+    shape_of,
     trusted,
 )
 from codesign_gym.training.config import DEFAULT_ENVIRONMENT, RunConfig, code_named, configure
@@ -149,13 +151,13 @@ def cost(
     network: Annotated[str, typer.Argument(help="Id; YAML, ONNX or CSV file; or package.module:build.")],
     device: Annotated[str, typer.Option(help="Id or YAML file.")] = "bitfusion",
     bits: Bits = None,
-    input_shape: Annotated[str | None, typer.Option(help="For a torch module or an ONNX model: 3,224,224.")] = None,
+    input_shape: InputShape = None,
     json_: Json = False,
 ) -> None:
     """What a network costs on a device, layer by layer, without any learning."""
     from codesign_gym.training.costing import layer_costs
 
-    rows, total, doubts = layer_costs(network, device, bits, input_shape)
+    rows, total, doubts = layer_costs(network, device, bits, shape_of(input_shape))
     if json_:
         console.print_json(json.dumps({"layers": rows, "total": total, "outside_calibration": doubts}))
         return
@@ -224,6 +226,7 @@ def sweep(
         list[str], typer.Option(help="A parameter's values: rows=8:256:8, clock_hz=1e8:1e9:*2, dataflow=os,ws; repeat.")
     ],
     bits: Bits = None,
+    input_shape: InputShape = None,
     objective: Annotated[
         list[str] | None,
         typer.Option(help="A metric to minimise; by default latency against energy, area or resources."),
@@ -234,7 +237,7 @@ def sweep(
     """Cost a network on every combination of accelerator parameters, and keep those that none beats."""
     from codesign_gym.training import sweeping
 
-    found = sweeping.sweep(network, device, knob, console, bits, objective or ())
+    found = sweeping.sweep(network, device, knob, console, bits, objective or (), shape_of(input_shape))
     folder = out or Path("runs") / f"sweep-{Path(network).stem}-{Path(device).stem}".replace(":", "-")
     found.save(folder)
     if json_:
@@ -257,9 +260,11 @@ def list_(
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="Any id, or a YAML file.")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="Any id; a YAML, ONNX or CSV file.")], input_shape: InputShape = None
+) -> None:
     """Show what is behind an id: a device's numbers and their sources, a network's layers, an agent's settings."""
-    console.print(catalogue.describe(name), markup=False, highlight=False, soft_wrap=True)
+    console.print(catalogue.describe(name, shape_of(input_shape)), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -288,20 +293,34 @@ def verify(
     references: Annotated[
         Path | None, typer.Option(help="Folder of reference tables; else $CODESIGN_GYM_REFERENCES or ../shared/data.")
     ] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="A device of your own beside its measurements, instead; may repeat.")
+    ] = None,
+    measurements: Annotated[Path | None, typer.Option(help="For --device; else those it was calibrated on.")] = None,
+    network: Annotated[
+        list[str] | None, typer.Option(help="What of it lies outside the calibration of --device.")
+    ] = None,
     plots: Annotated[Path | None, typer.Option(help="Folder for plots of predicted against reference.")] = None,
     json_: Json = False,
 ) -> None:
-    """How far every cost model is from its reference; the exit status says whether all that ran passed."""
+    """How far every cost model, or a device of your own, is off; the exit status says whether all that ran passed."""
     from codesign_gym.training import verify as verifying
+    from codesign_gym.training.verify_device import verify_device
 
-    verified = verifying.verify(verifying.references_folder(references), models or [], console)
+    if (measurements or network) and not device:
+        raise BadConfig("--measurements and --network say what to verify a device by; accepted: beside --device")
+    own = [verify_device(name, measurements, network or ()) for name in device or ()]
+    verified = [found.verified for found in own]
+    if models or not device:
+        verified = verifying.verify(verifying.references_folder(references), models or [], console) + verified
     drawn = verifying.plot(verified, plots) if plots is not None else []
     if json_:
-        console.print_json(json.dumps(verifying.as_dict(verified)))
+        devices = {"devices": [found.as_dict() for found in own]} if own else {}
+        console.print_json(json.dumps(verifying.as_dict(verified) | devices))
     else:
         console.print(tables.table("models against references", verifying.HEADINGS, verifying.rows(verified), words=3))
-        for line in verifying.notes(verified):
-            console.print(line, highlight=False, markup=False)
+        for line in [*verifying.notes(verified), *(line for found in own for line in found.lines())]:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         for path in drawn:
             console.print(f"plot: {path}", highlight=False)
     if not all(model.passed for model in verified):

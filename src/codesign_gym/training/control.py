@@ -22,7 +22,8 @@ from codesign_gym.agents.meter import Metered, StepMeter
 from codesign_gym.agents.policy import Policy
 from codesign_gym.agents.sb3.agent import CHECKPOINT
 from codesign_gym.envs.core.core import Core
-from codesign_gym.envs.dvfs.core import DvfsCore, DvfsState
+from codesign_gym.envs.dvfs.core import DvfsCore
+from codesign_gym.envs.dvfs.state import DvfsState
 from codesign_gym.errors import BadConfig
 from codesign_gym.storage import replacing
 from codesign_gym.training.config import RunConfig, agent_of

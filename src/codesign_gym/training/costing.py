@@ -13,10 +13,11 @@ from codesign_gym.simulators.hardware.device import Device
 from codesign_gym.simulators.hardware.model import Costs
 from codesign_gym.simulators.networks import load
 from codesign_gym.simulators.networks.layers import Network
+from codesign_gym.simulators.networks.onnx_import import InputShapes
 
 
 def layer_costs(
-    network: str, device: str, bits: str | None = None, input_shape: str | None = None
+    network: str, device: str, bits: str | None = None, input_shape: InputShapes | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, Any], list[str]]:
     """Rows of layer, bits, MACs, latency, energy and weight bytes; their total; and lines on what to doubt.
 
@@ -27,13 +28,12 @@ def layer_costs(
         network: id, file or reference.
         device: id or file.
         bits: see :func:`parse_bits`; by default the highest bitwidth of the device, everywhere.
-        input_shape: ``"3,224,224"``, for a torch module that nothing else tells it of.
+        input_shape: as :func:`~codesign_gym.simulators.networks.load` takes it.
 
     Raises:
         CodesignError: naming what is wrong with any of them.
     """
-    shape = None if input_shape is None else _numbers(input_shape, "input shape")
-    table = load(network, shape)
+    table = load(network, input_shape)
     target = devices.load(device)
     weighted = np.asarray(table.layers.weighted)
     chosen = bits_of_rows(bits, target, table)
@@ -88,7 +88,10 @@ def parse_bits(text: str, layers: int) -> NDArray[np.int64]:
     Raises:
         BadConfig: if it is none of these.
     """
-    groups = [_numbers(group, "bits") for group in text.split(";")]
+    try:
+        groups = [tuple(int(bit) for bit in group.split(",")) for group in text.split(";")]
+    except ValueError as error:
+        raise BadConfig(f"bits {text!r}: accepted: whole numbers joined by commas") from error
     pairs = [group * 2 if len(group) == 1 else group for group in groups]
     if any(len(pair) != 2 for pair in pairs) or len(pairs) not in (1, layers):
         raise BadConfig(
@@ -96,10 +99,3 @@ def parse_bits(text: str, layers: int) -> NDArray[np.int64]:
             f"(got {len(pairs)})"
         )
     return np.array(pairs * (layers if len(pairs) == 1 else 1), dtype=np.int64)
-
-
-def _numbers(text: str, what: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise BadConfig(f"{what} {text!r}: accepted: whole numbers joined by commas") from error

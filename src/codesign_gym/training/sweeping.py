@@ -20,6 +20,7 @@ from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.hardware.sweep import Factorial, Front, Workload, ends, factorial, pages, workload
 from codesign_gym.simulators.networks import load
+from codesign_gym.simulators.networks.onnx_import import InputShapes
 from codesign_gym.storage import replacing, write_text
 from codesign_gym.training import tables
 from codesign_gym.training.costing import bits_of_rows
@@ -69,6 +70,7 @@ def sweep(
     console: Console,
     bits: str | None = None,
     objectives: Sequence[str] = (),
+    input_shape: InputShapes | None = None,
 ) -> Sweep:
     """Cost a network on every combination of a device's parameters; Ctrl-C ends with what there is.
 
@@ -82,11 +84,12 @@ def sweep(
         bits: see :func:`~codesign_gym.training.costing.bits_of_rows`.
         objectives: metrics to minimise together; by default latency with energy and area, or where the
             model knows neither with the resources that the sweep changes.
+        input_shape: as :func:`~codesign_gym.simulators.networks.load` takes it.
 
     Raises:
         CodesignError: naming what is wrong with any of them.
     """
-    target, table = devices.load(device), load(network)
+    target, table = devices.load(device), load(network, input_shape)
     asked = dict(map(parse_knob, knobs))
     if len(asked) < len(knobs):
         raise BadConfig("a knob is given twice; accepted: each once, its values joined by commas")

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import track
 
 from codesign_gym.catalog import attribute
-from codesign_gym.errors import StorageError, UnknownName
+from codesign_gym.errors import CodesignError, StorageError, UnknownName
+from codesign_gym.simulators.hardware.device import MISTAKES
 from codesign_gym.simulators.hardware.verification import VERIFIERS
 from codesign_gym.simulators.hardware.verification.check import Check, NotRun, TableAbsent, Verifier
 
@@ -80,8 +81,11 @@ def _checks(name: str, folder: Path) -> tuple[Found, ...]:
         return tuple(verifier(folder))
     except TableAbsent as absent:
         return (NotRun("", "", str(absent)),)
-    except StorageError as damaged:
+    except CodesignError as damaged:
         return (Damaged(str(damaged)),)
+    except MISTAKES as error:  # cells that are not what their columns say, in one of many ways
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return (Damaged(f"its tables hold what cannot be compared: {reason}"),)
 
 
 HEADINGS = ("model", "table", "quantity", "rows", "exact", "MAPE", "Spearman", "asked for", "verdict")
@@ -161,7 +165,7 @@ def plot(verified: Sequence[Verified], folder: Path) -> list[Path]:
     """Predicted against reference, a PNG a model that has something to draw; returns their paths."""
     from codesign_gym.training import plots
 
-    drawn = {folder / f"{model.model}.png": _drawn(model) for model in verified if _drawn(model)}
+    drawn = {folder / f"{Path(model.model).stem}.png": _drawn(model) for model in verified if _drawn(model)}
     for path, checks in drawn.items():
         titles = [f"{found.quantity}\nMAPE {found.mape_percent:.3g} %" for found in checks]
         pairs = [(found.reference, found.predicted) for found in checks]
@@ -174,7 +178,11 @@ def _drawn(model: Verified) -> list[Check]:
 
 
 def _verdict(found: Found) -> str:
-    return "not run" if isinstance(found, NotRun) else "pass" if found.passed else "FAIL"
+    if isinstance(found, NotRun):
+        return "not run"
+    if isinstance(found, Check) and found.passed and not _bar(found):
+        return "no bar"
+    return "pass" if found.passed else "FAIL"
 
 
 def _short(table: str) -> str:

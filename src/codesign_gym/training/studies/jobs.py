@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
@@ -34,7 +34,8 @@ class Job:
     Attributes:
         agent: its id.
         options: the environment's arguments; they go before what the agent's own file asks for.
-        evaluations: designs it may propose, and so also score.
+        evaluations: designs it may propose, and so also score: one that it repeats is spent as a new one would be, so
+            that an agent which repeats itself has fewer different ones, never more.
         seed: the agent's.
         label: what the study calls it.
         env: the environment's id.
@@ -83,17 +84,15 @@ def run(job: Job) -> Outcome:
     """Carry out a job in this process."""
     from codesign_gym.agents import interface
     from codesign_gym.agents.confirm import confirm
-    from codesign_gym.agents.interface import Task
-    from codesign_gym.agents.recorder import Limits, Recorder
+    from codesign_gym.agents.recorder import Limits
     from codesign_gym.envs.core.problem import feasible
     from codesign_gym.training.config import configure
     from codesign_gym.training.train import core_of, reference
 
     config = configure(job.env, job.options, job.agent, job.evaluations, job.evaluations, job.seed)
-    content, core = config.agent_file, core_of(config.env, config.options)
+    agent, core = interface.build(config.agent_file), core_of(config.env, config.options)
     problem = core.problem
-    recorder = Recorder(problem, Limits(job.evaluations, job.evaluations))
-    interface.search(interface.build(content), Task(replace(core, problem=recorder), recorder, job.seed))
+    recorder = interface.searched(agent, core, Limits(job.evaluations, job.evaluations), job.seed)
     base = reference(problem.measurable or problem)
     kept = float(feasible(problem, recorder.known_metrics).mean()) if recorder.evaluations else 0.0
     confirmed = confirm(recorder)

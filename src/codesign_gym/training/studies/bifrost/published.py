@@ -77,7 +77,7 @@ def default_cycles(layers: Sequence[Published]) -> NDArray[np.float64]:
     """Millions of cycles with single products, shape (layers,)."""
     table = rows(layers).layers
     single = replace(loops(table), **dict.fromkeys("rsckgnxy", np.ones(len(layers), dtype=np.int64)))
-    costs = machine().cost_of(table, single, np.full((len(layers), 2), 8))
+    costs = machine().at(table, np.full((len(layers), 2), 8), single)
     return np.asarray(costs.detail["cycles"]) / 1e6
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,20 +76,13 @@ class Found:
 def run(search: Search) -> Found:
     """Carry out a search in this process."""
     from codesign_gym.agents import interface
-    from codesign_gym.agents.interface import Task
-    from codesign_gym.agents.recorder import Limits, Recorder
-    from codesign_gym.envs.core.actions import view
-    from codesign_gym.envs.core.construct import ConstructCore, TerminalReward
-    from codesign_gym.envs.core.enforcement import Enforcement
-    from codesign_gym.envs.core.observers import DecisionObserver
+    from codesign_gym.agents.recorder import Limits
+    from codesign_gym.envs.core.designing import Walk, design_core
     from codesign_gym.envs.core.problem import score
 
     problem = CodesignProblem(search.family, search.accuracy, search.images, search.fixed)
-    actions = view("discrete", (problem.space.choices,))
-    core = ConstructCore(problem, DecisionObserver(problem), TerminalReward(), Enforcement(), actions)
-    recorder = Recorder(problem, Limits.of(search.evaluations))
     agent = interface.build(interface.read(search.agent))
-    interface.search(agent, Task(replace(core, problem=recorder), recorder, search.seed))
+    recorder = interface.searched(agent, design_core(problem, Walk()), Limits.of(search.evaluations), search.seed)
     assert recorder.best is not None  # there are no constraints
     design, metrics = recorder.best
     best = np.maximum.accumulate(score(problem, recorder.known_metrics))

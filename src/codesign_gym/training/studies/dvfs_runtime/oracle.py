@@ -4,6 +4,7 @@ Foresight knows when requests come and which image each brings. The bound is tha
 dynamic programming over intervals and requests done so far; every relaxation can only lower the energy:
 
 - the device stays at the air's temperature, at which leakage is least; changes of clocks are free and take no time;
+- without work it is in the idle state that draws least, from which it wakes at once;
 - each request leaves by the exit of the lowest threshold offered, the earliest that any threshold allows;
 - a request may be served from the start of the interval in which it comes to the end of that in which it is due;
 - requests are divisible into parts, and what is done is counted in whole parts, rounded down: an interval pays for a
@@ -20,7 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.envs.dvfs.core import DvfsCore, DvfsState
+from codesign_gym.envs.dvfs.core import DvfsCore
+from codesign_gym.envs.dvfs.state import DvfsState
 from codesign_gym.errors import BadConfig
 
 Floats = NDArray[np.float64]
@@ -59,7 +61,8 @@ class _Prices:
     @classmethod
     def of(cls, core: DvfsCore, ambient_c: float) -> _Prices:
         tables, soc = core.tables, core.tables.soc
-        idle_w = soc.power_w(tables.settings, np.zeros(len(soc.steps)), ambient_c).sum(-1)
+        states = np.arange(len(soc.idle_states))[:, None]
+        idle_w = soc.power_w(tables.settings, np.zeros(len(soc.steps)), ambient_c, states).sum(-1).min(0)
         busy_w = soc.power_w(tables.settings[:, None], tables.activity, ambient_c).sum(-1)
         seconds, busy_j = tables.latency_s, (busy_w - idle_w[:, None]) * tables.latency_s
         kept = _unbeaten(np.concatenate([idle_w[:, None], busy_j, seconds], -1))

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.agents import interface
-from codesign_gym.agents.interface import Task
 from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.construct import ConstructCore, DenseReward
@@ -124,13 +123,11 @@ def tables(problem: LayerOpsProblem) -> Separable:
 def search(agent: str, problem: LayerOpsProblem, evaluations: int, seed: int) -> Recorder:
     """What a shipped agent leaves behind of a grant, with the environment that its file asks for."""
     content = interface.read(agent)
-    recorder = Recorder(problem, Limits(evaluations, evaluations))
     core = ConstructCore(
-        problem=recorder,
+        problem=problem,
         observer=choices_observer(problem),
         reward=DenseReward(),
         enforcement=enforcement(content.environment.get("enforcement", "mask")),
         actions=view("discrete", (problem.space.choices,)),
     )
-    interface.search(interface.build(content), Task(core, recorder, seed))
-    return recorder
+    return interface.searched(interface.build(content), core, Limits(evaluations, evaluations), seed)

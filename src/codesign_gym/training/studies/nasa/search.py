@@ -169,12 +169,8 @@ def _found(
 ) -> tuple[NDArray[np.int64], int]:
     """The best design of an agent's search, and how many it measured."""
     from codesign_gym.agents import interface
-    from codesign_gym.agents.interface import Task
-    from codesign_gym.agents.recorder import Limits, Recorder
-    from codesign_gym.envs.core.actions import view
-    from codesign_gym.envs.core.construct import ConstructCore, TerminalReward
-    from codesign_gym.envs.core.enforcement import enforcement
-    from codesign_gym.envs.core.observers import DecisionObserver
+    from codesign_gym.agents.recorder import Limits
+    from codesign_gym.envs.core.designing import Walk, design_core
     from codesign_gym.envs.core.problem import Constraint, Objective
     from codesign_gym.envs.layer_ops.costs import TableCosts
     from codesign_gym.envs.layer_ops.problem import LayerOpsProblem
@@ -186,11 +182,8 @@ def _found(
         objectives=(Objective("accuracy", 1.0, 0.0),),
         constraints=(Constraint("energy_j", budget_j),),
     )
-    core = ConstructCore(
-        problem, DecisionObserver(problem), TerminalReward(), enforcement("mask"), view("discrete", (space.choices,))
-    )
-    recorder = Recorder(problem, Limits(job.evaluations, job.evaluations))
-    interface.search(interface.build(interface.read(agent)), Task(replace(core, problem=recorder), recorder, job.seed))
+    core, limits = design_core(problem, Walk(enforcement="mask")), Limits(job.evaluations, job.evaluations)
+    recorder = interface.searched(interface.build(interface.read(agent)), core, limits, job.seed)
     assert recorder.best is not None
     return np.asarray(recorder.best[0], dtype=np.int64), recorder.evaluations
 

@@ -9,10 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.envs.core.actions import view
-from codesign_gym.envs.core.construct import ConstructCore, TerminalReward
-from codesign_gym.envs.core.enforcement import enforcement
-from codesign_gym.envs.core.observers import DecisionObserver
+from codesign_gym.envs.core.designing import DesignCore, Walk, design_core
 from codesign_gym.envs.core.outlook import Completion
 from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
 from codesign_gym.envs.core.separable import Table
@@ -145,12 +142,6 @@ def problem_of(widths: tuple[int, ...], trainings: int) -> EngineCodesign:
     )
 
 
-def core_of(problem: EngineCodesign) -> ConstructCore:
+def core_of(problem: EngineCodesign) -> DesignCore:
     """The environment that all agents are compared in: knob by knob, only what the board has room for."""
-    return ConstructCore(
-        problem,
-        DecisionObserver(problem),
-        TerminalReward(),
-        enforcement("mask"),
-        view("discrete", (problem.space.choices,)),
-    )
+    return design_core(problem, Walk(enforcement="mask"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.agents import interface
-from codesign_gym.agents.interface import Task
-from codesign_gym.agents.recorder import Limits, Recorder
+from codesign_gym.agents.recorder import Limits
 from codesign_gym.envs.core.problem import Values, column, feasible, reference_point, rewards
 from codesign_gym.pareto import hypervolume, nondominated
 from codesign_gym.training.studies.three_phase_gp.problem import EngineCodesign, core_of, problem_of
@@ -108,9 +107,7 @@ class Fit:
 def search(job: Search) -> Found:
     """Carry out a search in this process."""
     problem, content = job.case.problem(), interface.read(job.agent)
-    recorder = Recorder(problem, Limits.of(job.evaluations))
-    core = replace(core_of(problem), problem=recorder)
-    interface.search(interface.build(content), Task(core, recorder, job.seed))
+    recorder = interface.searched(interface.build(content), core_of(problem), Limits.of(job.evaluations), job.seed)
     values = recorder.known_metrics
     tested = values.copy()
     tested[:, column(problem, "accuracy")] = [problem.claim(design)["test_accuracy"] for design in recorder.designs]
