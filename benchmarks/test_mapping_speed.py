@@ -12,7 +12,7 @@ from interleaved import seconds, speed
 
 from codesign_gym.simulators import networks
 from codesign_gym.simulators.hardware import device as devices
-from codesign_gym.simulators.hardware.loopnest.cost import LoopNest
+from codesign_gym.simulators.hardware.loopnest.cost import LoopNest, network_table
 from codesign_gym.simulators.hardware.loopnest.execution import Operands, charge
 from codesign_gym.simulators.hardware.loopnest.mapping import Mapping, Work
 from codesign_gym.simulators.hardware.loopnest.search import BUDGET, layer_table
@@ -86,6 +86,7 @@ def test_a_network(report, name: str) -> None:
     bits = np.full((len(layers.op), 2), 8)
 
     def network() -> None:
+        network_table.cache_clear()
         layer_table.cache_clear()
         device.cost(layers, bits)
 

@@ -14,9 +14,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from codesign_gym.envs.core.problem import feasible
+from codesign_gym.envs.core.problem import feasible, score
 from codesign_gym.envs.core.sampling import legal_designs
-from codesign_gym.envs.mapping.factory import Options, mapping_problem
+from codesign_gym.envs.mapping.factory import Options, build, mapping_problem
 from codesign_gym.envs.mapping.problem import MappingProblem
 from codesign_gym.errors import BadConfig, CodesignError, Infeasible, UnknownName
 from codesign_gym.simulators import networks
@@ -98,7 +98,7 @@ def test_maeri_runs_the_tiles_that_are_chosen(seed: int) -> None:
     latency_s = energy = psums = 0.0
     for mapper, part, name in zip(MAERI.mappers, MAERI.parts, (CONV, FC), strict=True):
         tiles, extents = mapper.tiled(designs[:, part]), loops(row(name))
-        costs = model.cost_of(row(name), tiles, np.full((1, 2), 8))  # refuses tiles that do not fit
+        costs = model.at(row(name), np.full((1, 2), 8), tiles)  # refuses tiles that do not fit
         latency_s = latency_s + costs.latency_s
         energy = energy + costs.detail["energy_stonne_units"]
         folds = np.ceil(extents.r / tiles.r) * np.ceil(extents.s / tiles.s) * np.ceil(extents.c / tiles.c)
@@ -182,6 +182,16 @@ def test_the_score_is_how_often_the_default_is_halved(objective: str, parts: lis
     np.testing.assert_allclose(found[:, -2], np.log2(sought[0] / sought), rtol=1e-9, atol=1e-12)
 
 
+def test_several_objectives_are_gains_of_their_own() -> None:
+    """Those of latency and energy add up to that of their product."""
+    both = mapping_problem(Options(layers=[CONV], objective=["latency", "energy"]))
+    product_of_both = mapping_problem(Options(layers=[CONV], objective="energy-delay"))
+    designs = fitting(both, 1, 6)
+    assert [o.metric for o in both.objectives] == ["log2_gain_latency", "log2_gain_energy"]
+    gains = score(product_of_both, product_of_both.evaluate(designs))
+    np.testing.assert_allclose(score(both, both.evaluate(designs)), gains, rtol=1e-9, atol=1e-12)
+
+
 def test_a_mapping_is_given_by_name() -> None:
     """Bifrost's tuned conv 3, as inferred from its cycles: a whole window, twelve channels."""
     design = MAERI.design({CONV: {"T_R": 3, "T_S": 3, "T_C": 12}})
@@ -217,13 +227,16 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown device": ({"device": "maeri-64"}, "did you mean 'maeri-"),
     "bits": ({"bits": 9}, "bits is 9; device 'maeri-128' accepts: 1 to 8"),
     "objective": ({"device": "gemmini-like", "objective": "psums", "layers": [CONV]}, "unknown objective 'psums'"),
+    "no objective": ({"objective": []}, "accepted: one of latency, energy, energy-delay, psums or more, each once"),
+    "an objective twice": ({"objective": ["energy", "energy"]}, "each once"),
+    "preferences": ({"preferences": "sampled", "layers": [CONV]}, "there is one objective, log2_gain_latency"),
 }
 
 
 @pytest.mark.parametrize(("options", "message"), BAD.values(), ids=BAD)
 def test_a_bad_option_is_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(CodesignError, match=message) as caught:
-        mapping_problem(Options.model_validate(options))
+        build(Options.model_validate(options))
     assert "\n" not in str(caught.value)
 
 

@@ -59,8 +59,8 @@ def _area(model: Any) -> Columns:
 
 
 def _fabric(model: Any) -> Columns:
-    """STONNE's fabrics; only MAERI has accumulators to choose."""
-    return {"area_stonne_units": of_hardware(np.asarray(model.area(getattr(model, "accumulates", 0))))}
+    """STONNE's fabrics."""
+    return {"area_stonne_units": of_hardware(np.asarray(model.area_stonne_units))}
 
 
 def _nest(model: Any) -> Columns:

@@ -84,7 +84,7 @@ class MaeriMapper:
     def cost(self, choices: Designs) -> Columns:
         """Latency, energy, and partial sums: one for every output and step of its sum."""
         tiles = self.tiled(choices)
-        costs = self.model.cost_of(self.layer, tiles, np.full((1, 2), self.bits))
+        costs = self.model.at(self.layer, np.full((1, 2), self.bits), tiles)
         folds = [-(-extent // tile) for extent, tile in zip(self.extents, tiles, strict=True)][:3]
         return {
             "latency_s": np.asarray(costs.latency_s),

@@ -95,7 +95,7 @@ class LoopNest(Machine):
         columns = np.concatenate([work.extents, work.stride_p[..., None]], -1)
         distinct, which = np.unique(columns.reshape(-1, columns.shape[-1]), axis=0, return_inverse=True)
         first = which.reshape(columns.shape[:-1]) * (PRECISIONS + 1)
-        moved = _moved(self._searched(), distinct.astype(np.int64).tobytes())
+        moved = network_table(self._searched(), distinct.astype(np.int64).tobytes())
         return Lowered(
             beside(moved, like),
             beside(first, like),
@@ -160,7 +160,7 @@ def _check(bits: Array) -> None:
 
 
 @lru_cache(maxsize=64)
-def _moved(machine: LoopNest, rows: bytes) -> NDArray[np.float64]:
+def network_table(machine: LoopNest, rows: bytes) -> NDArray[np.float64]:
     """What :class:`Lowered` has for distinct rows (extents and stride); memoised, because networks are costed again."""
     distinct = np.frombuffer(rows, dtype=np.int64).reshape(-1, len(LOOPS) + 1).tolist()
     tables = np.stack([layer_table(machine, tuple(row[:-1]), row[-1]).reshape(PRECISIONS, -1) for row in distinct])
