@@ -10,6 +10,7 @@ from search_samples import Engine, core_of, everything, regret, run, volume
 from codesign_gym.agents import interface
 from codesign_gym.agents.baselines.random import Random
 from codesign_gym.agents.baselines.sampling import sample
+from codesign_gym.agents.bayesian.acquisition import front_improvement
 from codesign_gym.agents.bayesian.agent import Bayesian
 from codesign_gym.agents.bayesian.surfaces import Features, fit, modelled, window
 from codesign_gym.agents.bayesian.three_phase import ThreePhase, additions, spread
@@ -104,6 +105,37 @@ def test_the_front_is_larger_than_that_of_random_search(agent: Agent) -> None:
     core = core_of(PROBLEM)
     ours, random = (
         [volume(PROBLEM, run(one, core, 28, seed, proposals=28).known_metrics) for seed in range(2)]
+        for one in (agent, Random())
+    )
+    assert np.mean(ours) > np.mean(random)
+
+
+#: The third and the fourth say the same of multipliers in other words: what there is to trade off is unchanged.
+FOUR = Engine(
+    objectives=(
+        *PROBLEM.objectives,
+        Objective("multipliers", -0.05, 16.0, worst=16.0),
+        Objective("multipliers", -0.10, 16.0, worst=20.0),
+    )
+)
+
+
+def test_of_four_objectives_every_design_improves_another_scalarisation() -> None:
+    designs = sample(core_of(FOUR), np.random.default_rng(0), 24)
+    surfaces = fit(FOUR, designs, FOUR.evaluate(designs))
+    acquisitions = front_improvement(FOUR, surfaces, designs, 8, seed=3)
+    x = surfaces.features(designs[:6])[:, None]
+    with torch.no_grad():
+        first, second = (next(acquisitions)(x).numpy() for _ in range(2))
+        again = next(front_improvement(FOUR, surfaces, designs, 8, seed=3))(x).numpy()
+    assert not np.array_equal(np.argsort(first), np.argsort(second))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_the_front_of_four_objectives_is_larger_than_that_of_random_search() -> None:
+    core, agent = core_of(FOUR), replace(CHEAP, improves="hypervolume", start=24, batch=6)
+    ours, random = (
+        [volume(FOUR, run(one, core, 36, seed, proposals=36).known_metrics) for seed in range(2)]
         for one in (agent, Random())
     )
     assert np.mean(ours) > np.mean(random)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -91,6 +93,15 @@ def test_the_highest_clocks_draw_most_and_the_lowest_least() -> None:
 def test_a_governor_needs_what_it_goes_by() -> None:
     with pytest.raises(BadConfig, match="needs the observation 'utilisation_cpu', which is hidden"):
         Schedutil().acting(core_of(hidden=("utilisation",)), {}, {})
+
+
+def test_a_governor_needs_clocks() -> None:
+    core: Any = SimpleNamespace(action_space=gym.spaces.Discrete(2), with_actions=None)
+    for needing in (Schedutil(), BestFixed()):
+        with pytest.raises(
+            BadConfig, match=r"sets clocks, and this environment has none; try it on 'codesign/Dvfs-v0'"
+        ):
+            needing.acting(core, {"choice": np.zeros(2)}, {})
 
 
 def test_the_best_fixed_setting_is_the_best() -> None:

@@ -184,18 +184,3 @@ def test_no_work_takes_no_time() -> None:
     nothing = Work(0.0, 0.0, 0.0)
     assert soc.latency_s(nothing, [0, 0, 0]) == 0
     np.testing.assert_array_equal(soc.activity(nothing, [0, 0, 0]), np.zeros(3))
-
-
-@every_soc
-@given(seed=SEEDS)
-@randomly
-def test_a_regime_that_was_tabulated_steps_as_the_device_does(name: str, seed: int) -> None:
-    case = states(name, seed, (6,))
-    soc, index, seconds, state = case["soc"], case["index"], 0.07, len(case["soc"].idle_states) - 1
-    case = {key: case[key] for key in ("temperature_c", "activity", "ambient_c")}
-    table = soc.regime(soc.every_index(), seconds, state)
-    setting = np.ravel_multi_index(tuple(index.T), soc.steps)
-    looked_up = soc.advanced(table[:, setting], **case, seconds=seconds)
-    stepped = soc.advance(**case, index=index, seconds=seconds, state=state)
-    np.testing.assert_allclose(looked_up.temperature_c, stepped.temperature_c, rtol=1e-13)
-    np.testing.assert_allclose(looked_up.energy_j, stepped.energy_j, rtol=1e-13)

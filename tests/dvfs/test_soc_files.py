@@ -40,6 +40,10 @@ EDITS: dict[str, tuple[tuple[Any, ...], str]] = {
     ),
     "negative latency": ((*GPU, "transition_s", "value", -1.0), "field 'domains.gpu.transition_s' is -1; accepted: 0"),
     "infinite leakage": ((*GPU, "leakage_a", "value", float("inf")), "field 'domains.gpu.leakage_a.value' is inf"),
+    "an idle state that pays off before a shallower one": (
+        ("idle_states", "power-gated", "residency_s", "value", 1e-9),
+        "field 'idle_states.power-gated.residency_s' is 1e-09; accepted: at least that of 'clock-gated', 1e-06",
+    ),
     "a share above one": (
         (*GPU, "idle_activity", "value", 1.5),
         "gpu.idle_activity' is 1.5; accepted: 0 to 1",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,15 @@ from exit_samples import OPTIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codesign_gym.envs.dvfs.core import DvfsCore, DvfsState
+from codesign_gym.envs.dvfs.core import DvfsCore
+from codesign_gym.envs.dvfs.device import Device, Interval
 from codesign_gym.envs.dvfs.factory import Options, build
+from codesign_gym.envs.dvfs.grid import Grid
+from codesign_gym.envs.dvfs.state import DvfsState
 from codesign_gym.errors import BadConfig, CodesignError, Infeasible, UnknownName
 from codesign_gym.records import parse
+from codesign_gym.simulators.dvfs import load
+from codesign_gym.simulators.dvfs.domain import IdleState
 
 QUICK = settings(max_examples=15, derandomize=True, deadline=None)
 LOADS = st.sampled_from(
@@ -83,16 +90,20 @@ def test_service_and_energy_are_those_of_a_plain_simulation(load: dict[str, Any]
         index, level = after.index[0], int(after.level[0])
         setting = int(tables.number(after.index)[0])
         changed = index != before.index[0]
-        now = begin + float((changed * soc.transition_s).sum())
+        stall_s = float((changed * soc.transition_s).sum())
+        now = begin + stall_s
+        gap_s = (1 - before.utilisation[0, soc.names.index("gpu")]) * core.interval_s
+        depth = max(i for i, state in enumerate(soc.idle_states) if gap_s >= before.demand[0] * state.residency_s)
+        wake_s = soc.idle_states[depth].wake_s
         busy: list[tuple[float, int]] = []
-        queue += [i for i in range(arrived, len(arrival_s)) if arrival_s[i] <= until]
-        arrived = max([arrived, *(i + 1 for i in queue)])
+        came = [i for i in range(arrived, len(arrival_s)) if arrival_s[i] <= until]
+        queue, arrived = queue + came, arrived + len(came)
         while True:
             if running is None:
-                if not queue or max(now, arrival_s[queue[0]]) >= until:
+                if not queue or max(now, arrival_s[queue[0]] + wake_s) >= until:
                     break
                 request = queue.pop(0)
-                now = max(now, arrival_s[request])
+                now = max(now, arrival_s[request] + wake_s)
                 running = (request, int(tables.workload.leaves[sample[request], level]), 1.0)
             request, leaves, left = running
             whole_s = float(tables.latency_s[setting, leaves])
@@ -109,14 +120,39 @@ def test_service_and_energy_are_those_of_a_plain_simulation(load: dict[str, Any]
         activity = np.zeros(len(index))
         for seconds, leaves in busy:
             activity += seconds / core.interval_s * tables.activity[setting, leaves]
+        awake_s = sum(seconds for seconds, _ in busy) + stall_s + wake_s * len(came)
+        asleep = max(1 - awake_s / core.interval_s, 0.0)
+        np.testing.assert_allclose(after.asleep[0], asleep, atol=1e-9)
         temperature, energy = before.temperature_c[0], np.zeros(len(index) + 1)
+        spared_w = asleep * soc.spared_w(index, temperature[0], depth)
         for _ in range(50):
-            step = soc.advance(temperature, index, activity, before.ambient_c[0], core.interval_s / 50)
+            step = soc.advance(
+                temperature, index, activity, before.ambient_c[0], core.interval_s / 50, spared_w=spared_w
+            )
             temperature = step.temperature_c
             energy = energy + step.energy_j
         energy[:-1] += changed * soc.transition_j
         np.testing.assert_allclose(after.energy_j[0] - before.energy_j[0], energy, rtol=1e-6)
         np.testing.assert_allclose(after.temperature_c[0], temperature, rtol=1e-6)
+
+
+@QUICK
+@given(LOADS, st.integers(0, 99))
+def test_a_batch_is_its_devices_one_by_one_to_the_bit(load: dict[str, Any], seed: int) -> None:
+    core = core_of(**load)
+    generators = [np.random.default_rng([seed, i]) for i in range(5)]
+    together = core.initial(generators, None)
+    alone = [core.initial([np.random.default_rng([seed, i])], None) for i in range(5)]
+    actions = np.random.default_rng(seed).integers(0, core.actions.sizes, (core.horizon, 5, len(core.actions.sizes)))
+    actions[::2, :, :-1] //= 8  # slow clocks, at which requests outlast intervals
+    for chosen in actions:
+        together = core.transition(together, chosen)
+        alone = [core.transition(state, choice[None]) for state, choice in zip(alone, chosen, strict=True)]
+    come = together.arrival_s <= core.horizon * core.interval_s  # others are not drawn where no episode needs them
+    for name, column in vars(together).items():
+        kept = come if name in ("arrival_s", "sample") else slice(None)
+        one_by_one = np.concatenate([getattr(state, name) for state in alone])
+        np.testing.assert_array_equal(column[kept], one_by_one[kept], name)
 
 
 def test_a_finished_episode_is_stepped_to_no_effect() -> None:
@@ -125,6 +161,70 @@ def test_a_finished_episode_is_stepped_to_no_effect() -> None:
     again = core.transition(last, np.zeros((5, len(core.actions.sizes)), dtype=np.int64))
     assert (again.energy_j == last.energy_j).all()
     assert (again.step == last.step).all()
+
+
+def with_idle_states(core: DvfsCore, states: tuple[IdleState, ...]) -> DvfsCore:
+    """The environment with a device that knows other idle states."""
+    return replace(core, tables=replace(core.tables, soc=replace(core.tables.soc, idle_states=states)))
+
+
+@pytest.mark.parametrize(
+    "load", [{"arrivals": "bursty", "interval": 2.0}, {"arrivals": "poisson", "load": 1.0, "capacity": 3}]
+)
+def test_idle_states_spare_energy_and_delay_requests(load: dict[str, Any]) -> None:
+    core = core_of(**load)
+    running, *gated = core.tables.soc.idle_states
+    without = with_idle_states(core, (running,))
+    for before, after in zip(run(without, 0), run(core, 0), strict=True):
+        assert ((after.asleep >= 0) & (after.asleep <= 1)).all()
+        assert (after.served + after.dropped <= before.served + before.dropped).all()
+    assert (after.energy_j[:, 0] < before.energy_j[:, 0]).all()
+    assert (after.energy_j.sum(-1) < before.energy_j.sum(-1)).all()
+    never = with_idle_states(core, (running, *(replace(state, residency_s=1e9) for state in gated)))
+    expecting = replace(run(without, 0)[1], demand=np.ones(5, dtype=np.float32))
+    highest = np.tile(np.array(core.choices) - 1, (5, 1))
+    assert (never.transition(expecting, highest).energy_j == without.transition(expecting, highest).energy_j).all()
+
+
+@pytest.mark.parametrize("name", ["jetson-agx-xavier", "jetson-tx2", "phone", "v100"])
+@pytest.mark.parametrize("interval_s", [0.01, 10.0])
+def test_a_tabulated_interval_is_the_devices_own(name: str, interval_s: float) -> None:
+    soc, random = load(name), np.random.default_rng(0)
+    settings_, domains, grid = soc.every_index(), len(soc.steps), Grid(float(Grid(interval_s).near(interval_s)))
+    setting, ambient_c = random.integers(0, len(settings_), 40), random.uniform(-10, 40, 40)
+    temperature_c, depth = random.uniform(25, 80, (40, 2)), random.integers(0, len(soc.idle_states), 40)
+    changed, busy = random.random((40, domains)) < 0.5, random.random((domains, 40))
+    interval = Interval(changed, busy, random.random(40), depth)
+    spent = Device(soc, settings_, grid, scaled=False).spend(
+        interval, settings_[setting], setting, temperature_c, ambient_c, np.ones((40, domains))
+    )
+    spared_w = interval.asleep[:, None] * soc.spared_w(settings_[setting], temperature_c[:, 0], depth)
+    own = soc.advance(temperature_c, settings_[setting], busy.T, ambient_c, grid.interval_s, spared_w=spared_w)
+    own.energy_j[:, :-1] += changed * soc.transition_j
+    np.testing.assert_allclose(spent.energy_j, own.energy_j, rtol=1e-12)
+    np.testing.assert_allclose(spent.temperature_c, own.temperature_c, rtol=1e-12)
+
+
+def test_a_longer_gap_is_slept_through_more_deeply() -> None:
+    core = core_of(device="phone")
+    device = Device(core.tables.soc, core.tables.settings, Grid(core.interval_s), scaled=False)
+    demand = np.geomspace(1e-3, 1e9, 50, dtype=np.float32)
+    depth = device.depth(demand, np.full(50, 0.5, dtype=np.float32))
+    assert (np.diff(depth) <= 0).all()
+    assert set(depth) == set(range(len(core.tables.soc.idle_states)))
+    assert (device.depth(demand, np.ones(50, dtype=np.float32)) <= depth).all()
+    for deepest, rate in zip(depth, demand, strict=True):
+        residency_s = core.tables.soc.idle_states[deepest].residency_s
+        assert residency_s <= core.interval_s / 2 / rate * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("interval_s", [1e-4, 0.0585416, 1.0, 37.0])
+def test_sums_on_the_grid_are_exact(interval_s: float) -> None:
+    grid = Grid(interval_s)
+    times_s = grid.near(np.random.default_rng(0).uniform(0, 9 * interval_s, 10_000))
+    assert times_s.cumsum()[-1] == fsum(times_s) == times_s[::-1].cumsum()[-1]
+    np.testing.assert_allclose(grid.near(interval_s), interval_s, rtol=1e-9)
+    assert grid.near(np.inf) == np.inf
 
 
 def test_throttling_caps_the_clocks_and_costs() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+from functools import partial
+
+import gymnasium as gym
 import mo_gymnasium
 import numpy as np
 import pytest
@@ -11,7 +15,8 @@ from test_outlook import tiles_core
 from codesign_gym.envs.core.preferences import Preferences
 from codesign_gym.envs.core.problem import reference_point, rewards, score
 from codesign_gym.envs.core.views import CodesignEnv
-from codesign_gym.envs.multi_objective import MultiObjectiveEnv
+from codesign_gym.envs.multi_objective import MultiObjectiveEnv, MultiObjectiveVectorEnv
+from codesign_gym.envs.registration import MULTI_OBJECTIVE
 from codesign_gym.errors import BadConfig
 from codesign_gym.pareto import hypervolume, nondominated
 
@@ -40,9 +45,57 @@ def test_mo_gymnasium_takes_it() -> None:
     assert episode(weighted)[0] == pytest.approx(episode(env)[0] @ [0.25, 0.75], rel=1e-6)
 
 
+@pytest.mark.parametrize("mode", ["construct", "refine"])
+def test_many_step_together_as_single_ones_do(mode: str) -> None:
+    """Bit by bit, against MO-Gymnasium's own vector environment of single views, over several episodes."""
+    options = {"env": "codesign/Accelerator-v0", "mode": mode, "steps": 4, "enforcement": "mask"}
+    made = [partial(mo_gymnasium.make, MULTI_OBJECTIVE, **options) for _ in range(3)]
+    singles, many = mo_gymnasium.wrappers.vector.MOSyncVectorEnv(made), gym.make_vec(MULTI_OBJECTIVE, 3, **options)
+    assert many.unwrapped.reward_space == singles.reward_space
+    np.testing.assert_array_equal(many.reset(seed=7)[0], singles.reset(seed=7)[0])
+    many.action_space.seed(0)
+    for _ in range(2 * many.unwrapped.core.horizon + 3):
+        actions = many.action_space.sample()
+        *found, _ = many.step(actions)
+        *expected, _ = singles.step(actions)
+        assert found[1].shape == (3, many.unwrapped.reward_dim)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours.dtype == theirs.dtype
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("autoreset", ["NextStep", "SameStep"])
+def test_mo_gymnasium_keeps_the_returns_of_many(autoreset: str) -> None:
+    core = tiles_core(Tiles())
+    many = MultiObjectiveVectorEnv(core, 4, autoreset)
+    recorded = mo_gymnasium.wrappers.vector.MORecordEpisodeStatistics(many)
+    recorded.reset(seed=0)
+    for _ in range(core.horizon):
+        *_, infos = recorded.step(np.arange(4) % 3)
+    metrics = infos["final_info"]["metrics"] if autoreset == "SameStep" else infos["metrics"]
+    np.testing.assert_allclose(infos["episode"]["r"], rewards(core.problem, metrics), rtol=1e-6)
+    assert (infos["episode"]["l"] == core.horizon).all()
+
+
+def test_a_pickled_vector_goes_on_bit_by_bit() -> None:
+    one = gym.make_vec(MULTI_OBJECTIVE, 2, env="codesign/Accelerator-v0")
+    one.reset(seed=1)
+    other = pickle.loads(pickle.dumps(one))
+    for _ in range(one.unwrapped.core.horizon):
+        *found, _ = one.step([0, 1])
+        *expected, _ = other.step([0, 1])
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_weighted_rewards_are_no_vector() -> None:
+    with pytest.raises(BadConfig, match="a vector of rewards accepts: fixed"):
+        gym.make_vec(MULTI_OBJECTIVE, 2, env="codesign/Accelerator-v0", preferences="sampled")
+
+
 def test_any_registered_environment_that_designs_has_the_view() -> None:
     made = mo_gymnasium.make(
-        "codesign/MultiObjective-v0", env="codesign/MixedPrecision-v0", accuracy="tabular", network="mobilenetv1"
+        MULTI_OBJECTIVE, env="codesign/MixedPrecision-v0", accuracy="tabular", network="mobilenetv1"
     )
     _, info = made.reset(seed=0)
     assert made.unwrapped.reward_dim == 1
@@ -50,9 +103,7 @@ def test_any_registered_environment_that_designs_has_the_view() -> None:
     assert vector.shape == (1,)
     assert "usage" in info
     with pytest.raises(BadConfig, match="no term for objective; try reward='terminal'"):
-        mo_gymnasium.make(
-            "codesign/MultiObjective-v0", env="codesign/MixedPrecision-v0", accuracy="tabular", reward="dense"
-        )
+        mo_gymnasium.make(MULTI_OBJECTIVE, env="codesign/MixedPrecision-v0", accuracy="tabular", reward="dense")
 
 
 def test_preferences_are_seen_and_weigh_the_reward() -> None:

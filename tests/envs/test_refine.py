@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from product_samples import Tiles
 
 from codesign_gym.envs.core.enforcement import enforcement
-from codesign_gym.envs.core.problem import feasible, score
+from codesign_gym.envs.core.preferences import Preferences
+from codesign_gym.envs.core.problem import feasible, objective_names, rewards, score
 from codesign_gym.envs.core.refine import Moves, RefineCore
 from codesign_gym.envs.core.views import CodesignEnv, CodesignVectorEnv
 from codesign_gym.errors import BadConfig
@@ -86,6 +88,26 @@ def test_moves_of_ordered_and_unordered_knobs() -> None:
     np.testing.assert_array_equal(targets[0, :-1], [-1, 1, 2, 4, 0, 2, 0, 1, 2])
     mask = core_of("none").initial([np.random.default_rng(0)], None).mask
     assert mask[0, -1]
+
+
+@given(seeds)
+def test_drawn_preferences_are_seen_and_weigh_every_move(seed: int) -> None:
+    core = RefineCore.of(Tiles(), enforcement("mask"), STEPS, "discrete", Preferences(2))
+    plain, states = core_of("mask"), wander(core, seed)
+    weights = states[0].preference
+    np.testing.assert_allclose(weights.sum(-1), 2.0)
+    assert len(np.unique(weights, axis=0)) == len(weights)
+    for before, after in itertools.pairwise(states):
+        unweighted = plain.reward_terms(before, replace(after, preference=np.ones_like(weights)))
+        terms = core.reward_terms(before, after)
+        for column, name in enumerate(objective_names(core.problem)):
+            np.testing.assert_allclose(terms[name], weights[:, column] * unweighted[name], atol=1e-12)
+        seen = core.observation(after)
+        assert all(core.observation_space.contains(row) for row in seen)
+        np.testing.assert_array_equal(seen[:, -2:], weights.astype(np.float32))
+    earned = [(weights * rewards(core.problem, state.metrics)).sum(-1) for state in states]
+    found = (weights * rewards(core.problem, core.problem.evaluate(core.result(states[-1])))).sum(-1)
+    np.testing.assert_allclose(found, np.max(earned, axis=0), atol=1e-12)
 
 
 def test_repair_is_refused() -> None:

@@ -49,7 +49,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
             {"enforcement": "mask", "action": "box"},
             {"enforcement": "price", "action": "multidiscrete", "floor": 0.8},
             {"template": "fpga-engine", "bits": (8,), "preferences": "sampled"},
-            {"mode": "refine", "steps": 9, "enforcement": "mask"},
+            {"mode": "refine", "steps": 9, "enforcement": "mask", "preferences": "sampled"},
             {"mode": "refine", "steps": 9, "enforcement": "price", "action": "box"},
         )
     ],
@@ -74,6 +74,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "codesign/Mapping-v0": [
         {"layers": ["features.3"], "enforcement": "mask"},
         {"layers": ["features.3"], "objective": "psums", "mode": "refine", "steps": 5, "action": "box"},
+        {"layers": ["features.3"], "objective": ("latency", "energy"), "preferences": "sampled"},
         {"layers": ["features.3"], "device": "nasa-chunked", "objective": "energy-delay", "action": "multidiscrete"},
     ],
     "codesign/Dvfs-v0": [

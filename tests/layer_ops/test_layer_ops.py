@@ -119,6 +119,26 @@ def test_a_floor_on_measured_accuracies_is_known_by_evaluating_alone(tmp_path: P
         state = core.transition(state, np.zeros(1, dtype=np.int64))
 
 
+def test_a_budget_and_a_floor_that_no_measured_cell_keeps_together_are_told_at_once(tmp_path: Path) -> None:
+    """By brute force: of the cells within each budget the most accurate, on both sides of which a floor is set."""
+    options = table_options(tmp_path)
+    free = layer_ops_problem(Options(**options))
+    accuracy, latency_s, _ = free.evaluate(every_design(cells())).T
+    for limit_s in np.quantile(latency_s, [0.05, 0.3, 0.6]):
+        lost = 100 * (free.quality.reference - accuracy[latency_s <= limit_s].max())
+        budget = {"latency": f"{limit_s} s"}
+        layer_ops_problem(Options(**options, budget=budget, floor=lost + 0.01))
+        with pytest.raises(Infeasible, match=r"no design keeps latency_s .* and accuracy .* together; the nearest"):
+            layer_ops_problem(Options(**options, budget=budget, floor=lost - 0.01))
+
+
+def test_a_budget_that_no_modelled_design_was_found_to_keep_is_told() -> None:
+    options = {"space": "nasbench201", "device": "maeri-256"}
+    with pytest.raises(Infeasible, match=r"of \d\d designs tried none keeps latency_s within"):
+        layer_ops_problem(Options(**options, budget={"latency": 1e-3}))
+    layer_ops_problem(Options(**options, budget={"latency": 0.5}))
+
+
 def test_a_quality_of_ones_own_is_used_and_claims() -> None:
     problem = layer_ops_problem(Options(**SMALL, quality="layer_ops_samples:noisy", budget={"latency": 0.5}))
     metrics = problem.evaluate(np.array([[1] * 5, [0] * 5]))

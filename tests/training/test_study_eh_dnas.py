@@ -43,7 +43,7 @@ def test_eh_dnas_at_scale_small_prints_its_claims(cache, tmp_path) -> None:
     assert verdicts | {"(b)": True} == {"(a)": True, "(b)": True, "(c)": True}, ran.output
     assert verdicts["(b)"] is not None
     searches = {row[0]: float(row[3]) for row in report["tables"][1]["rows"]}
-    assert max(searches, key=searches.__getitem__) == "predictor-guided search"
+    assert sorted(searches, key=searches.__getitem__)[-2:] == ["predictor-guided search", "exact optimum"]
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.01, 0.05])

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from codesign_gym.agents.meter import BudgetSpent, Meter
-from codesign_gym.agents.recorder import Recorder
+from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.catalog import Catalog, attribute
 from codesign_gym.envs.core.core import Core
 from codesign_gym.envs.core.designing import DesignCore
@@ -150,3 +150,10 @@ def search(agent: Agent, task: Task) -> None:
         agent.run(task)
     except BudgetSpent:
         return
+
+
+def searched(agent: Agent, core: DesignCore, limits: Limits, seed: int) -> Recorder:
+    """All that an agent scored of a core's problem within what it was granted."""
+    recorder = Recorder(core.problem, limits)
+    search(agent, Task(replace(core, problem=recorder), recorder, seed))
+    return recorder

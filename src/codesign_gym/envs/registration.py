@@ -57,6 +57,7 @@ def register_all() -> None:
         register(
             MULTI_OBJECTIVE,
             entry_point="codesign_gym.envs.multi_objective:make",
+            vector_entry_point="codesign_gym.envs.multi_objective:make_vec",
             disable_env_checker=True,
             order_enforce=False,
         )

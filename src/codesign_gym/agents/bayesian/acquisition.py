@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count, repeat
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.acquisition.objective import GenericMCObjective
 from botorch.sampling.normal import SobolQMCNormalSampler
-from numpy.typing import NDArray
+from botorch.utils.multi_objective.scalarization import get_chebyshev_scalarization
 from torch import Tensor
 
 from codesign_gym.agents.baselines.moves import admitted, fresh, keys, mutated, neighbours
@@ -29,6 +30,8 @@ logei._load_attempted = True
 
 #: Designs whose acquisition is computed at once.
 BLOCK = 256
+#: Objectives up to which hypervolumes are improved box by box; there are thousands of boxes behind a front of four.
+BOXES = 3
 #: Mutations of good designs: knobs that change on average, and the share that are a step.
 CHANGES, NEAR = 1.5, 0.7
 
@@ -50,7 +53,7 @@ class Pool:
     def batch(
         self,
         core: DesignCore,
-        acquisition: AcquisitionFunction,
+        acquisitions: Iterator[AcquisitionFunction],
         features: Features,
         best: Designs,
         known: set[bytes],
@@ -65,9 +68,12 @@ class Pool:
             candidates = admitted(core, candidates, taken)
             if not len(candidates):
                 return np.concatenate([chosen, fresh(core, generator, size - len(chosen), taken)])
-            found = self._best(core, acquisition, features, candidates, taken)
-            chosen = np.concatenate([chosen, found[None]])
-            acquisition.set_X_pending(features(chosen))
+            acquisition = next(acquisitions)
+            if len(chosen):
+                acquisition.set_X_pending(features(chosen))
+            climbed = self._climbed(core, acquisition, features, candidates, taken)
+            chosen = np.concatenate([chosen, climbed[:1]])
+            candidates = np.concatenate([candidates, climbed[1:]])  # from where the next climbs are short
         return chosen
 
     def _candidates(
@@ -77,37 +83,35 @@ class Pool:
         near = mutated(core.problem.space, around, generator, CHANGES, NEAR)
         return np.concatenate([fresh(core, generator, self.drawn, known), near])
 
-    def _best(
+    def _climbed(
         self,
         core: DesignCore,
         acquisition: AcquisitionFunction,
         features: Features,
         candidates: Designs,
         taken: set[bytes],
-    ) -> NDArray[np.int64]:
-        """The best candidate, or what a climb from one of the best leads to, shape (knobs,)."""
+    ) -> Designs:
+        """What climbs from the best candidates lead to, best first, shape (climbs, knobs)."""
         values = _values(acquisition, features(candidates))
         tops = np.argsort(-values, kind="stable")[: self.climbs]
-        here, worth = candidates[tops], values[tops]
+        here, worth, climbing = candidates[tops], values[tops], np.arange(len(tops))
         for _ in range(self.rounds):
-            around = [admitted(core, neighbours(core.problem.space, design), taken) for design in here]
-            split = np.cumsum([len(part) for part in around])
-            if not split[-1]:
+            around = [admitted(core, neighbours(core.problem.space, design), taken) for design in here[climbing]]
+            owner = np.repeat(climbing, [len(part) for part in around])
+            if not len(owner):
                 break
-            found = np.split(_values(acquisition, features(np.concatenate(around))), split[:-1])
-            moved = False
-            for i, (part, gains) in enumerate(zip(around, found, strict=True)):
-                if len(gains) and gains.max() > worth[i]:
-                    here[i], worth[i], moved = part[gains.argmax()], gains.max(), True
-            if not moved:
-                break
-        best: NDArray[np.int64] = here[worth.argmax()]
-        return best
+            steps = np.concatenate(around)
+            gains, climbing = _values(acquisition, features(steps)), climbing[:0]
+            for row in np.unique(owner):
+                best = np.flatnonzero(owner == row)[gains[owner == row].argmax()]
+                if gains[best] > worth[row]:
+                    here[row], worth[row], climbing = steps[best], gains[best], np.append(climbing, row)
+        return here[np.argsort(-worth, kind="stable")]
 
 
 def improvement(
     problem: DesignProblem, surfaces: Surfaces, designs: Designs, samples: int, seed: int
-) -> AcquisitionFunction:
+) -> Iterator[AcquisitionFunction]:
     """Noisy expected improvement of the score, in logarithms (Ament et al., NeurIPS 2023), within the constraints.
 
     The score is computed from samples of the metrics, so that metrics may be modelled by their logarithms.
@@ -119,9 +123,42 @@ def improvement(
         samples: Monte Carlo samples.
         seed: of the samples.
     """
+    return repeat(_expected(problem, surfaces, designs, samples, seed, lambda earned: earned.sum(-1)))
+
+
+def front_improvement(
+    problem: DesignProblem, surfaces: Surfaces, designs: Designs, samples: int, seed: int
+) -> Iterator[AcquisitionFunction]:
+    """Noisy expected hypervolume improvement, in logarithms (Daulton et al., NeurIPS 2021; Ament et al., NeurIPS 2023).
+
+    The reference point is the objectives' worst values. Rewards are scaled so that the box between it and the best of
+    each has sides of one. Of more than :data:`BOXES` objectives, noisy expected improvement of that box's augmented
+    Chebyshev scalarisation by other random weights for every design (qNParEGO; Daulton et al., as above), whose cost
+    hardly grows with the objectives. Arguments are those of :func:`improvement`.
+    """
+    origin = reference_point(problem)
+    sides = _sides(rewards(problem, surfaces.predict(problem, designs)), origin)
+    if len(origin) <= BOXES:
+        return repeat(_hypervolume(problem, surfaces, designs, samples, seed, origin, sides))
+    box, weights = torch.from_numpy(np.stack([origin, origin + sides])), np.random.default_rng(seed)
+    scalarised = (
+        get_chebyshev_scalarization(torch.from_numpy(weights.dirichlet(np.ones(len(origin)))), box) for _ in count()
+    )
+    return (_expected(problem, surfaces, designs, samples, seed, worth) for worth in scalarised)
+
+
+def _expected(
+    problem: DesignProblem,
+    surfaces: Surfaces,
+    designs: Designs,
+    samples: int,
+    seed: int,
+    worth: Callable[..., Tensor],
+) -> AcquisitionFunction:
+    """Noisy expected improvement of what rewards (..., objectives) are worth, (...)."""
 
     def objective(values: Tensor, X: Tensor | None = None) -> Tensor:
-        return _rewards(problem, surfaces, values).sum(-1)
+        return worth(_rewards(problem, surfaces, values))
 
     return qLogNoisyExpectedImprovement(
         surfaces.fitted,
@@ -129,21 +166,21 @@ def improvement(
         sampler=SobolQMCNormalSampler(torch.Size([samples]), seed=seed),
         objective=GenericMCObjective(objective),
         constraints=_constraints(problem, surfaces) or None,
+        prune_baseline=True,  # each candidate is sampled together with all of the baseline
     )
 
 
-def hypervolume_improvement(
-    problem: DesignProblem, surfaces: Surfaces, designs: Designs, samples: int, seed: int
+def _hypervolume(
+    problem: DesignProblem,
+    surfaces: Surfaces,
+    designs: Designs,
+    samples: int,
+    seed: int,
+    origin: Values,
+    sides: Values,
 ) -> AcquisitionFunction:
-    """Noisy expected hypervolume improvement, in logarithms (Daulton et al., NeurIPS 2021; Ament et al., NeurIPS 2023).
-
-    Rewards are scaled so that the box between the reference point and the best of each has sides of one. The reference
-    point is the objectives' worst values; arguments are those of :func:`improvement`.
-    """
-    known = surfaces.predict(problem, designs)
-    origin = reference_point(problem)
-    scale = torch.from_numpy(_sides(rewards(problem, known), origin))
-    shift = torch.from_numpy(origin)
+    """Noisy expected improvement of the hypervolume in units of a box with a corner and sides, (objectives,) each."""
+    shift, scale = torch.from_numpy(origin), torch.from_numpy(sides)
 
     def objective(values: Tensor, X: Tensor | None = None) -> Tensor:
         return (_rewards(problem, surfaces, values) - shift) / scale

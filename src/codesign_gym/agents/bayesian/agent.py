@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from codesign_gym.agents.baselines.checks import whole
 from codesign_gym.agents.baselines.evolutionary import ranking
 from codesign_gym.agents.baselines.moves import fresh, keys
-from codesign_gym.agents.bayesian.acquisition import Pool, hypervolume_improvement, improvement
+from codesign_gym.agents.bayesian.acquisition import Pool, front_improvement, improvement
 from codesign_gym.agents.bayesian.surfaces import Surfaces, fit, quiet, seeded, window
 from codesign_gym.agents.interface import Task
 from codesign_gym.envs.core.problem import DesignProblem, Values, excess, reference_point, rewards
@@ -21,7 +21,7 @@ from codesign_gym.errors import UnknownName
 from codesign_gym.pareto import nondominated
 from codesign_gym.simulators.accuracy.recipe import one_thread
 
-Acquisition = Callable[[DesignProblem, Surfaces, Designs, int, int], AcquisitionFunction]
+Acquisition = Callable[[DesignProblem, Surfaces, Designs, int, int], Iterator[AcquisitionFunction]]
 ELITE = 16  # best designs that candidates are mutated from
 
 
@@ -34,8 +34,8 @@ class Bayesian:
     environment and not known.
 
     Attributes:
-        improves: ``score`` (noisy expected improvement) or ``hypervolume`` (noisy expected hypervolume improvement;
-            every objective has to state its worst value).
+        improves: ``score`` (noisy expected improvement) or ``hypervolume`` (noisy expected hypervolume improvement, of
+            more than three objectives by random scalarisations; every objective has to state its worst value).
         start: random designs before the first fit.
         batch: designs between two fits.
         points: designs that processes are fitted to at most: the best of all, and the latest.
@@ -52,7 +52,7 @@ class Bayesian:
     improves: str = "score"
     start: int = 20
     batch: int = 4
-    points: int = 300
+    points: int = 200
     samples: int = 64
     pool: int = 128
     climbs: int = 4
@@ -96,9 +96,9 @@ class Bayesian:
         if surfaces.model is None:  # nothing has told designs apart yet
             return fresh(core, generator, self.batch, known)
         seed = int(generator.integers(2**31))
-        acquisition = ACQUISITIONS[self.improves](problem, surfaces, designs[used], self.samples, seed)
+        acquisitions = ACQUISITIONS[self.improves](problem, surfaces, designs[used], self.samples, seed)
         pool = Pool(self.pool, self.climbs, self.rounds)
-        return pool.batch(core, acquisition, surfaces.features, designs[order[:ELITE]], known, self.batch, generator)
+        return pool.batch(core, acquisitions, surfaces.features, designs[order[:ELITE]], known, self.batch, generator)
 
     def _order(self, problem: DesignProblem, metrics: Values) -> NDArray[np.int64]:
         """Rows from best to worst, shape (n,)."""
@@ -110,4 +110,4 @@ class Bayesian:
         return np.lexsort((front, excess(problem, metrics)))
 
 
-ACQUISITIONS: dict[str, Acquisition] = {"score": improvement, "hypervolume": hypervolume_improvement}
+ACQUISITIONS: dict[str, Acquisition] = {"score": improvement, "hypervolume": front_improvement}

@@ -36,8 +36,9 @@ MATINGS = 8  # rounds of mating for a generation before random designs fill it u
 class Evolution:
     """An evolutionary algorithm of pymoo: uniform crossover, small and large mutations, and its own way to select.
 
-    Designs that keep the constraints go before others (Deb, CMAME 186, 2000). Children that are known or not legal
-    give way to random designs, so that the grant is spent to the last evaluation.
+    Of a problem's tables it knows nothing: it starts at random, and children are what the environment's masks and
+    repair make of them. Designs that keep the constraints go before others (Deb, CMAME 186, 2000). Children that are
+    known or not legal give way to random designs, so that the grant is spent to the last evaluation.
 
     Attributes:
         algorithm: ``nsga2`` (non-dominated sorting and crowding distance, Deb et al., IEEE TEC 6, 2002) and ``nsga3``

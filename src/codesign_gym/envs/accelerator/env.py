@@ -59,12 +59,15 @@ class AcceleratorEnv(ConfiguredEnv):
     | next to last       | hyperbolic tangent of the score                                          | -1  | 1   |
     | last               | share of the episode's moves that is left                                | 0   | 1   |
 
+    With `preferences="sampled"` the weights of the episode stand behind these, in [0, objectives].
+
     ## Rewards
 
     The score is a sum over the template's objectives of `weight * (1 - metric / reference)`, where the reference is the
     template's, or the figure of the device's own design. `construct` pays it after the last knob, a term per objective;
     `refine` pays at every move by how much it rose. With `price` in `enforcement` both charge for what is used beyond
-    the limits (term `price`). `info["reward_terms"]` holds the terms; their sum is the reward.
+    the limits (term `price`). Sampled `preferences` are drawn for every episode, add up to the number of objectives and
+    multiply their terms. `info["reward_terms"]` holds the terms; their sum is the reward.
 
     Limits are the template's and those of `budget`. `mask` leaves only choices from which the limits on the hardware
     itself (area, DSPs, BRAM, LUTs, multipliers) can still be kept: every knob adds to them or takes from them whatever

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,16 +12,17 @@ from codesign_gym.envs.accelerator.costing import COSTINGS
 from codesign_gym.envs.accelerator.problem import AcceleratorProblem
 from codesign_gym.envs.accelerator.sums import network_sums, summed
 from codesign_gym.envs.accelerator.template import Template, load
-from codesign_gym.envs.core.designing import DesignCore, Mode, design_core
+from codesign_gym.envs.core.designing import DesignCore, Walk, design_core
 from codesign_gym.envs.core.enforcement import Unrepaired
 from codesign_gym.errors import BadConfig, UnknownName
-from codesign_gym.records import Record
 from codesign_gym.simulators import networks
 from codesign_gym.simulators.hardware.sweep import Workload, workload
 
 
-class Options(Record):
+class Options(Walk):
     """What can be chosen of an accelerator environment; every field is plain data.
+
+    Beside these fields there are those of :class:`~codesign_gym.envs.core.designing.Walk`.
 
     Attributes:
         template: id or YAML file of a template: which knobs of which device are chosen.
@@ -31,11 +31,7 @@ class Options(Record):
         bits: of weights and activations; by default the highest that the device supports.
         budget: limits over the template's: ``latency`` or ``energy`` to a share of the device's own or an amount with
             its unit (``"5 ms"``), or a metric's name to an amount in its unit; null lifts one.
-        mode: ``construct`` a design knob by knob, or ``refine`` a random one by local moves.
-        steps: moves of an episode of ``refine``.
-        preferences: ``fixed`` weights on the objectives, or ``sampled``: drawn for every episode and shown.
         enforcement: ``mask`` (bounds on the hardware), ``price``, both, or ``none``.
-        action: ``discrete``, ``multidiscrete`` or ``box``.
     """
 
     template: str = "codebench"
@@ -43,11 +39,7 @@ class Options(Record):
     device: str | None = None
     bits: int | None = Field(default=None, ge=1)
     budget: dict[str, float | str | None] = Field(default_factory=dict)
-    mode: Mode = "construct"
-    steps: int = Field(default=20, ge=1, le=10_000)
-    preferences: Literal["fixed", "sampled"] = "fixed"
     enforcement: Unrepaired = "mask+price"
-    action: str = "discrete"
 
 
 def build(options: Options, drawn: bool = False) -> DesignCore:
@@ -58,14 +50,7 @@ def build(options: Options, drawn: bool = False) -> DesignCore:
         BadConfig: for an option out of bounds.
         Infeasible: for limits that no design keeps, with the tightest.
     """
-    return design_core(
-        accelerator_problem(options),
-        options.mode,
-        options.steps,
-        options.enforcement,
-        options.action,
-        options.preferences,
-    )
+    return design_core(accelerator_problem(options), options)
 
 
 def accelerator_problem(options: Options) -> AcceleratorProblem:

@@ -13,7 +13,7 @@ from codesign_gym.envs.accelerator.costing import COSTINGS, Columns
 from codesign_gym.envs.accelerator.template import Template
 from codesign_gym.envs.core import goal
 from codesign_gym.envs.core.outlook import Completion, Free, Outlook
-from codesign_gym.envs.core.problem import Constraint, Objective, Values
+from codesign_gym.envs.core.problem import Computed, Constraint, Objective, Values
 from codesign_gym.envs.core.space import Designs, DesignSpace
 from codesign_gym.errors import BadConfig, UnknownName
 
@@ -65,6 +65,22 @@ def _bound(
     if not (isfinite(amount) and amount > 0):
         raise BadConfig(f"budget {name!r} is {value}; accepted: a positive number, or null for none")
     return {metric: amount}
+
+
+class Templated(Computed):
+    """A problem whose first knobs are a template's: what these tell of its bounds."""
+
+    template: Template
+
+    @property
+    def limited(self) -> Limited:
+        """What the template's knobs tell of the bounds."""
+        return Limited(self.template, self.space, self.constraints)
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """Of the bounds on the hardware; nothing of the others."""
+        return self.limited.outlook
 
 
 @dataclass(frozen=True, eq=False)

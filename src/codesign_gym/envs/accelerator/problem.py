@@ -8,12 +8,11 @@ from functools import cached_property
 import numpy as np
 
 from codesign_gym.envs.accelerator.costing import COSTINGS
-from codesign_gym.envs.accelerator.limits import Limited
+from codesign_gym.envs.accelerator.limits import Templated
 from codesign_gym.envs.accelerator.sums import Network
 from codesign_gym.envs.accelerator.template import Template
-from codesign_gym.envs.core.outlook import Outlook
-from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values, column
-from codesign_gym.envs.core.reach import check_reachable
+from codesign_gym.envs.core.problem import Constraint, Metric, Objective, Values
+from codesign_gym.envs.core.reach import Looks, check_reachable
 from codesign_gym.envs.core.space import Designs, DesignSpace
 from codesign_gym.simulators.hardware.sweep import in_blocks
 
@@ -22,7 +21,7 @@ COLUMNS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class AcceleratorProblem(Computed):
+class AcceleratorProblem(Templated):
     """Choose the knobs of one accelerator that serves several networks.
 
     Latency and energies are those of an image (of a batch, divided by its images), summed over the networks with their
@@ -35,7 +34,8 @@ class AcceleratorProblem(Computed):
         constraints: bounds. Those on the hardware alone are known of half-built designs.
 
     Raises:
-        Infeasible: if no design is found that keeps a bound on latency or energy; the tightest is named.
+        Infeasible: if no design is found that keeps the bounds; the tightest is named. Where designs are costed one by
+            one that is told by few of them: the largest the hardware's bounds allow, and turns over its knobs.
     """
 
     template: Template
@@ -44,11 +44,8 @@ class AcceleratorProblem(Computed):
     constraints: tuple[Constraint, ...]
 
     def __post_init__(self) -> None:
-        if self.template.file.one_by_one:
-            return
-        check_reachable(
-            self.space, self.limited.unknown, lambda name, designs: self.evaluate(designs)[:, column(self, name)]
-        )
+        looks = Looks(1, 1) if self.template.file.one_by_one else Looks()
+        check_reachable(self, self.limited.unknown, self._named, looks)
 
     @cached_property
     def space(self) -> DesignSpace:
@@ -64,15 +61,9 @@ class AcceleratorProblem(Computed):
         """Metrics of shape (batch, metrics) of designs (batch, knobs), in blocks that stay in the cache."""
         return in_blocks(lambda part: self._block(designs[part]), len(designs), COLUMNS)
 
-    @property
-    def limited(self) -> Limited:
-        """What the knobs tell of the bounds."""
-        return Limited(self.template, self.space, self.constraints)
-
-    @cached_property
-    def outlook(self) -> Outlook:
-        """Of the bounds on the hardware; nothing of the others."""
-        return self.limited.outlook
+    def _named(self, designs: Designs) -> dict[str, Values]:
+        """Metrics by name, each (batch,)."""
+        return dict(zip(self.template.file.metrics, self.evaluate(designs).T, strict=True))
 
     def _block(self, designs: Designs) -> Values:
         costing, model = COSTINGS[self.template.file.costing], self.template.model(designs)

@@ -47,16 +47,17 @@ class CoDesignEnv(ConfiguredEnv):
     | k .. 2k - 1    | choice as a share of the knob's highest, -1 where undecided              | -1  | 1   |
     | 2k ..          | share of each limit that is left; all of it where nothing is known yet   | -1  | 1   |
 
-    With `preferences="sampled"` the weights of the episode stand behind these, in [0, objectives].
-
     `refine`: `Box(-1, 1, (knobs + constraints + 2,), float32)`: choices, what is left of each limit, the score
     (squashed by tanh), and the share of the moves that is left.
+
+    In both modes, with `preferences="sampled"`, the weights of the episode stand behind these, in [0, objectives].
 
     ## Rewards
 
     `construct`: 0 until the last decision, then a term per objective, named by its metric: twice the quality (or
     accuracy) gained on the dearest operators at the highest bitwidths, and the template's weight times the share of a
     cost that is saved; `price` charges for what exceeds a limit. `refine`: every move earns the change of these.
+    Sampled `preferences` are drawn for every episode, add up to the number of objectives and multiply their terms.
     `info["reward_terms"]` holds the terms; their sum is the reward. `codesign/MultiObjective-v0` gives them as
     a vector.
 

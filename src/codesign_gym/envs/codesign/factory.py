@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,11 +15,10 @@ from codesign_gym.envs.accelerator.template import Template
 from codesign_gym.envs.accelerator.template import load as load_template
 from codesign_gym.envs.codesign.problem import CoDesignProblem, Quality
 from codesign_gym.envs.codesign.quality import TabularQuality
-from codesign_gym.envs.core.designing import DesignCore, Mode, design_core
+from codesign_gym.envs.core.designing import DesignCore, Walk, design_core
 from codesign_gym.envs.core.enforcement import Unrepaired
 from codesign_gym.envs.core.problem import Constraint, Objective
 from codesign_gym.errors import BadConfig, UnknownName
-from codesign_gym.records import Record
 from codesign_gym.simulators import operators
 from codesign_gym.simulators.operators.space import OperatorSpace
 
@@ -28,8 +26,10 @@ from codesign_gym.simulators.operators.space import OperatorSpace
 QUALITY_WEIGHT = 2.0
 
 
-class Options(Record):
+class Options(Walk):
     """What can be chosen of a co-design environment; every field is plain data.
+
+    Beside these fields there are those of :class:`~codesign_gym.envs.core.designing.Walk`.
 
     Attributes:
         template: id or YAML file of the accelerator's knobs.
@@ -43,11 +43,8 @@ class Options(Record):
             the device's own design, or to an amount with its unit (``"5 ms"``); or a metric's name to an amount in its
             unit; null lifts one.
         floor: the least quality, as a share of that of the dearest operators at the highest bitwidths; None for none.
-        mode: ``construct`` a design knob by knob, or ``refine`` a random one by local moves.
         steps: moves of an episode of ``refine``.
-        preferences: ``fixed`` weights, or ``sampled``: drawn for every episode and shown to the agent.
         enforcement: ``mask`` (bounds on the hardware), ``price``, both, or ``none``.
-        action: ``discrete``, ``multidiscrete`` or ``box``.
         seed: of a made-up quality.
     """
 
@@ -59,11 +56,8 @@ class Options(Record):
     weights: dict[str, float] = Field(default_factory=dict)
     budget: dict[str, float | str | None] = Field(default_factory=dict)
     floor: float | None = Field(default=None, gt=0, lt=1)
-    mode: Mode = "construct"
     steps: int = Field(default=30, ge=1, le=10_000)
-    preferences: Literal["fixed", "sampled"] = "fixed"
     enforcement: Unrepaired = "mask+price"
-    action: str = "discrete"
     seed: int = Field(default=0, ge=0)
 
 
@@ -75,14 +69,7 @@ def build(options: Options, drawn: bool = False) -> DesignCore:
         BadConfig: for an option out of bounds.
         Infeasible: for limits that no design keeps, with the tightest.
     """
-    return design_core(
-        codesign_problem(options),
-        options.mode,
-        options.steps,
-        options.enforcement,
-        options.action,
-        options.preferences,
-    )
+    return design_core(codesign_problem(options), options)
 
 
 def codesign_problem(options: Options) -> CoDesignProblem:

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.envs.accelerator.costing import COSTINGS, Columns, per_layer
-from codesign_gym.envs.accelerator.limits import Limited
+from codesign_gym.envs.accelerator.limits import Templated
 from codesign_gym.envs.accelerator.template import Template
-from codesign_gym.envs.core.outlook import Outlook
-from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
-from codesign_gym.envs.core.reach import check_reachable
+from codesign_gym.envs.core.problem import Constraint, Metric, Objective, Values
+from codesign_gym.envs.core.reach import Looks, check_reachable
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
 from codesign_gym.simulators.accuracy.scored import Scored
 from codesign_gym.simulators.hardware.sweep import BLOCK, in_blocks
@@ -37,7 +36,7 @@ class Quality(Scored, Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class CoDesignProblem(Computed):
+class CoDesignProblem(Templated):
     """Choose the accelerator's knobs, and for every layer an operator, its weights' and its activations' bitwidth.
 
     Every design has layers of its own: a batch of designs is one table of layers, of shape (batch, rows), that one
@@ -52,7 +51,8 @@ class CoDesignProblem(Computed):
         constraints: bounds; those on the hardware alone are known of half-built designs.
 
     Raises:
-        Infeasible: if no design is found that keeps a bound on latency or energy; the tightest is named.
+        Infeasible: if no design is found that keeps the bounds, a measured quality's floor apart; the tightest is
+            named.
     """
 
     template: Template
@@ -63,8 +63,8 @@ class CoDesignProblem(Computed):
     constraints: tuple[Constraint, ...]
 
     def __post_init__(self) -> None:
-        bounds = [bound for bound in self.limited.unknown if bound.metric != self.quality.metric_name]
-        check_reachable(self.space, bounds, lambda name, designs: self.costs(designs)[name], STARTS)
+        unmeasured = [b for b in self.limited.unknown if b.metric != self.quality.metric_name or not self.measured]
+        check_reachable(self, unmeasured, self._unmeasured, Looks(STARTS))
 
     @cached_property
     def space(self) -> DesignSpace:
@@ -93,10 +93,17 @@ class CoDesignProblem(Computed):
 
     def evaluate(self, designs: Designs) -> Values:
         """Metrics of shape (batch, metrics) of designs (batch, knobs)."""
-        _, operators, bits = self.parts(designs)
-        costs = self.costs(designs)
-        columns = [self.quality.score(operators, bits), *(costs[name] for name in self.template.file.metrics)]
+        costs = {**self.costs(designs), **self._quality(designs)}
+        columns = [costs[metric.name] for metric in self.metrics]
         return np.stack([np.broadcast_to(column, (len(designs),)) for column in columns], axis=-1)
+
+    def _quality(self, designs: Designs) -> Columns:
+        _, operators, bits = self.parts(designs)
+        return {self.quality.metric_name: self.quality.score(operators, bits)}
+
+    def _unmeasured(self, designs: Designs) -> Columns:
+        """What is known without running a network."""
+        return {**self.costs(designs), **({} if self.measured else self._quality(designs))}
 
     def costs(self, designs: Designs) -> Columns:
         """The template's metrics of an image, each of shape (batch,), of designs (batch, knobs)."""
@@ -123,16 +130,6 @@ class CoDesignProblem(Computed):
         sums = {name: np.ascontiguousarray(column).sum(-1) for name, column in per_layer(costs).items()}
         found = {name: column / images[:, 0] for name, column in costing.network(model, sums).items()}
         return {**found, **costing.hardware(model)}
-
-    @property
-    def limited(self) -> Limited:
-        """What the template's knobs tell of the bounds."""
-        return Limited(self.template, self.space, self.constraints)
-
-    @cached_property
-    def outlook(self) -> Outlook:
-        """Of the bounds on the hardware; nothing of the others."""
-        return self.limited.outlook
 
     @property
     def measured(self) -> bool:

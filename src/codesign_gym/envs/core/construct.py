@@ -15,9 +15,10 @@ from codesign_gym.envs.core.actions import ActionView, BadAction, nearest_legal,
 from codesign_gym.envs.core.core import put, take
 from codesign_gym.envs.core.drawing import bars
 from codesign_gym.envs.core.enforcement import Enforcement, legal, project
-from codesign_gym.envs.core.preferences import Preferences
+from codesign_gym.envs.core.preferences import Preferences, drawn, shown, shown_space
 from codesign_gym.envs.core.problem import DesignProblem, objective_names, rewards, usage
-from codesign_gym.errors import BadConfig, Infeasible
+from codesign_gym.envs.core.reach import check_feasible
+from codesign_gym.errors import BadConfig
 
 Array = NDArray[Any]
 
@@ -141,12 +142,7 @@ class ConstructCore:
     @property
     def observation_space(self) -> gym.spaces.Box:
         """The observer's, and the preferences behind it, in [0, objectives]."""
-        seen = self.observer.space
-        if self.preferences is None:
-            return seen
-        weights = np.zeros(self.preferences.objectives, dtype=np.float32)
-        low, high = np.append(seen.low, weights), np.append(seen.high, weights + self.preferences.objectives)
-        return gym.spaces.Box(low, high, dtype=np.float32)
+        return shown_space(self.preferences, self.observer.space)
 
     @property
     def action_space(self) -> gym.Space[Any]:
@@ -177,7 +173,7 @@ class ConstructCore:
             bound=view_of[:, columns:],
             mask=self._mask(design, step, prefix, view_of[:, columns:]),
             price=np.tile(self._start_price, (batch, 1)) if previous is None else previous.price,
-            preference=self._preference(generators),
+            preference=drawn(self.preferences, len(problem.objectives), generators),
             corrections=np.zeros(batch, dtype=np.int64),
             metrics=np.zeros((batch, len(problem.metrics))),
         )
@@ -239,8 +235,7 @@ class ConstructCore:
 
     def observation(self, state: ConstructState) -> NDArray[np.float32]:
         """The observer's view, and the preferences where they are drawn."""
-        seen = self.observer(state)
-        return seen if self.preferences is None else np.append(seen, state.preference.astype(np.float32), axis=1)
+        return shown(self.preferences, self.observer(state), state.preference)
 
     def reward_terms(self, before: ConstructState, after: ConstructState) -> Mapping[str, NDArray[np.float64]]:
         """The reward's terms."""
@@ -285,27 +280,9 @@ class ConstructCore:
             return np.zeros(len(self.problem.constraints))
         return np.ones(len(self.problem.constraints)) if separable is None else price.start(separable)
 
-    def _preference(self, generators: Sequence[np.random.Generator]) -> NDArray[np.float64]:
-        if self.preferences is None:
-            return np.ones((len(generators), len(self.problem.objectives)))
-        return self.preferences.draw(generators)
-
     def _mask(self, design: Array, step: Array, prefix: Array, bound: Array) -> NDArray[np.bool_]:
         at = np.minimum(step, len(self.problem.space) - 1)
         allowed = self.problem.space.allowed[at]
         if not (self.enforcement.mask and self.problem.constraints):
             return allowed
         return legal(allowed, bound, self.problem.outlook.changes(design, at, prefix))
-
-
-def check_feasible(problem: DesignProblem) -> None:
-    """Raise :class:`Infeasible`, naming the tightest constraint, where what is known says that no design keeps them."""
-    least = problem.outlook.start()[1 + len(problem.constraints) :]
-    if (least > 1 + 1e-9).any():
-        worst = int(least.argmax())
-        bound = problem.constraints[worst]
-        feasible = bound.reference + least[worst] * (bound.limit - bound.reference)
-        raise Infeasible(
-            f"no design keeps {bound.metric} within {bound.limit:.6g}; the least that any design needs is "
-            f"{feasible:.6g}, {least[worst]:.4g} times the limit"
-        )

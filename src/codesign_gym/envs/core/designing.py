@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.construct import ConstructCore, TerminalReward
 from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
@@ -12,6 +14,7 @@ from codesign_gym.envs.core.preferences import Preferences
 from codesign_gym.envs.core.problem import DesignProblem
 from codesign_gym.envs.core.refine import RefineCore
 from codesign_gym.errors import BadConfig
+from codesign_gym.records import Record
 
 DesignCore = ConstructCore | RefineCore
 
@@ -19,39 +22,48 @@ DesignCore = ConstructCore | RefineCore
 Mode = Literal["construct", "refine"]
 
 
-def design_core(
-    problem: DesignProblem,
-    mode: Mode,
-    steps: int,
-    enforcement: str,
-    action: str,
-    preferences: Literal["fixed", "sampled"] = "fixed",
-) -> DesignCore:
-    """A core that walks a problem without tables: decisions so far are seen, and what a finished design earns is paid.
+class Walk(Record):
+    """How designs come about, which every environment of such a core leaves to the user; plain data.
 
-    Args:
-        problem: the problem.
-        mode: ``construct`` or ``refine``.
+    Attributes:
+        mode: ``construct`` a design knob by knob, or ``refine`` a random one by local moves.
         steps: moves of an episode of ``refine``.
-        enforcement: its name.
-        action: name of the view of actions.
-        preferences: whether weights on the objectives are drawn for every episode of ``construct``.
+        preferences: ``fixed`` weights on the objectives, or ``sampled``: drawn for every episode and shown to the
+            agent, which takes two objectives or more.
+        enforcement: ``mask``, ``price``, both joined by ``+``, or ``none``; with tables ``project``, too.
+        action: ``discrete``, ``multidiscrete`` or ``box``.
+    """
+
+    mode: Mode = "construct"
+    steps: int = Field(default=20, ge=1, le=10_000)
+    preferences: Literal["fixed", "sampled"] = "fixed"
+    enforcement: str = "mask"
+    action: str = "discrete"
+
+
+def design_core(problem: DesignProblem, walk: Walk) -> DesignCore:
+    """A core that walks a problem without tables: decisions so far are seen, and what a finished design earns is paid.
 
     Raises:
         Infeasible: if no design keeps within the constraints; names the tightest one.
         UnknownName: for a view or an enforcement that does not exist.
         BadConfig: for what does not go together.
     """
-    means = enforcement_of(enforcement)
-    if mode == "refine":
-        if preferences == "sampled":
-            raise BadConfig("preferences is 'sampled'; mode 'refine' accepts: fixed")
-        return RefineCore.of(problem, means, steps, action)
+    means, weights = enforcement_of(walk.enforcement), _weights(problem, walk.preferences)
+    if walk.mode == "refine":
+        return RefineCore.of(problem, means, walk.steps, walk.action, weights)
     return ConstructCore(
         problem=problem,
         observer=DecisionObserver(problem),
         reward=TerminalReward(),
         enforcement=means,
-        actions=view(action, (problem.space.choices,)),
-        preferences=Preferences(len(problem.objectives)) if preferences == "sampled" else None,
+        actions=view(walk.action, (problem.space.choices,)),
+        preferences=weights,
     )
+
+
+def _weights(problem: DesignProblem, preferences: str) -> Preferences | None:
+    objectives = [objective.metric for objective in problem.objectives]
+    if preferences == "sampled" and len(objectives) < 2:
+        raise BadConfig(f"preferences is 'sampled', but there is one objective, {objectives[0]}; accepted: fixed")
+    return Preferences(len(objectives)) if preferences == "sampled" else None

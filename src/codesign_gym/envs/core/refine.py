@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.envs.core.actions import ActionView, BadAction, nearest_legal, view
-from codesign_gym.envs.core.construct import check_feasible
 from codesign_gym.envs.core.core import put, take
 from codesign_gym.envs.core.drawing import bars
 from codesign_gym.envs.core.enforcement import TOLERANCE, Enforcement
-from codesign_gym.envs.core.problem import DesignProblem, objective_names, rewards, usage
+from codesign_gym.envs.core.preferences import Preferences, drawn, shown, shown_space
+from codesign_gym.envs.core.problem import DesignProblem, excess, objective_names, rewards, usage
+from codesign_gym.envs.core.reach import check_feasible
 from codesign_gym.envs.core.sampling import legal_designs
 from codesign_gym.envs.core.space import DesignSpace
 from codesign_gym.errors import BadConfig
@@ -36,6 +37,7 @@ class RefineState:
     best: Array  # (batch, knobs) the best design of the episode so far
     best_rank: Array  # (batch, 2) minus its excess over the limits, then its score
     mask: Array  # (batch, moves) legal moves
+    preference: Array  # (batch, objectives) weights on what the objectives earn; ones where they are fixed
     corrections: Array  # (batch,) illegal moves that were replaced
 
 
@@ -94,6 +96,7 @@ class RefineCore:
             ``price`` charges for excess. There is no repair.
         steps: moves of an episode.
         actions: how a move is expressed.
+        preferences: weights on the objectives that are drawn for every episode and shown; None where they are fixed.
 
     Raises:
         Infeasible: if no design keeps within the constraints; names the tightest one.
@@ -104,11 +107,19 @@ class RefineCore:
     enforcement: Enforcement
     steps: int
     actions: ActionView
+    preferences: Preferences | None = None
 
     @classmethod
-    def of(cls, problem: DesignProblem, enforcement: Enforcement, steps: int, action: str) -> RefineCore:
+    def of(
+        cls,
+        problem: DesignProblem,
+        enforcement: Enforcement,
+        steps: int,
+        action: str,
+        preferences: Preferences | None = None,
+    ) -> RefineCore:
         """The core with moves expressed by the view of a name; raises :class:`UnknownName` besides the others."""
-        return cls(problem, enforcement, steps, view(action, (len(Moves.of(problem.space)),)))
+        return cls(problem, enforcement, steps, view(action, (len(Moves.of(problem.space)),)), preferences)
 
     def __post_init__(self) -> None:
         if self.enforcement.project:
@@ -117,9 +128,9 @@ class RefineCore:
 
     @property
     def observation_space(self) -> gym.spaces.Box:
-        """``Box(-1, 1, (knobs + constraints + 2,), float32)``."""
+        """``Box(-1, 1, (knobs + constraints + 2,), float32)``, and the preferences behind it, in [0, objectives]."""
         features = len(self.problem.space) + len(self.problem.constraints) + 2
-        return gym.spaces.Box(-1.0, 1.0, (features,), np.float32)
+        return shown_space(self.preferences, gym.spaces.Box(-1.0, 1.0, (features,), np.float32))
 
     @property
     def action_space(self) -> gym.Space[Any]:
@@ -143,15 +154,16 @@ class RefineCore:
             design = legal_designs(self.problem, keys)
         else:
             design = np.where(space.allowed, keys, -1.0).argmax(-1)
-        metrics = self.problem.evaluate(design)
-        step = np.zeros(len(generators), dtype=np.int64)
+        metrics, step = self.problem.evaluate(design), np.zeros(len(generators), dtype=np.int64)
+        preference = drawn(self.preferences, len(self.problem.objectives), generators)
         return RefineState(
             step=step,
             design=design,
             metrics=metrics,
             best=design,
-            best_rank=self._rank(metrics),
+            best_rank=self._rank(metrics, preference),
             mask=self._mask(design),
+            preference=preference,
             corrections=np.zeros_like(step),
         )
 
@@ -171,7 +183,7 @@ class RefineCore:
         design, rows = state.design.copy(), np.arange(len(move))
         design[rows, self._moves.knob[move]] = self._moves.target(state.design, move)
         metrics = self.problem.evaluate(design)
-        rank = self._rank(metrics)
+        rank = self._rank(metrics, state.preference)
         ahead = (rank[:, 0] > state.best_rank[:, 0]) | (
             (rank[:, 0] == state.best_rank[:, 0]) & (rank[:, 1] > state.best_rank[:, 1])
         )
@@ -182,22 +194,23 @@ class RefineCore:
             best=np.where(ahead[:, None], design, state.best),
             best_rank=np.where(ahead[:, None], rank, state.best_rank),
             mask=self._mask(design),
+            preference=state.preference,
             corrections=state.corrections + (move != wanted),
         )
 
     def observation(self, state: RefineState) -> NDArray[np.float32]:
-        """Choices as shares of the highest, what is left of each grant, the score (squashed), and the time left."""
+        """Choices as shares of the highest, of each grant what is left, the score (squashed), time left, weights."""
         left = np.clip(1.0 - usage(self.problem, state.metrics), -1.0, 1.0)
-        squashed = np.tanh(rewards(self.problem, state.metrics).sum(-1))
+        squashed = np.tanh((state.preference * rewards(self.problem, state.metrics)).sum(-1))
         time_left = 1.0 - state.step / self.steps
         columns = [state.design / self.problem.space.highest, left, squashed[:, None], time_left[:, None]]
-        return np.concatenate(columns, axis=1).astype(np.float32)
+        return shown(self.preferences, np.concatenate(columns, axis=1).astype(np.float32), state.preference)
 
     def reward_terms(self, before: RefineState, after: RefineState) -> Mapping[str, NDArray[np.float64]]:
-        """How much the move improved every objective, and what the change of excess costs."""
-        earned = rewards(self.problem, after.metrics) - rewards(self.problem, before.metrics)
-        terms = dict(zip(objective_names(self.problem), earned.T, strict=True))
-        change = self._excess(after.metrics) - self._excess(before.metrics)
+        """How much the move improved every objective, by its weight, and what the change of excess costs."""
+        gain = rewards(self.problem, after.metrics) - rewards(self.problem, before.metrics)
+        terms = dict(zip(objective_names(self.problem), (after.preference * gain).T, strict=True))
+        change = excess(self.problem, after.metrics) - excess(self.problem, before.metrics)
         return {**terms, "price": -PENALTY * change * (self.enforcement.price is not None)}
 
     def terminal(self, state: RefineState) -> NDArray[np.bool_]:
@@ -235,12 +248,10 @@ class RefineCore:
     def _moves(self) -> Moves:
         return Moves.of(self.problem.space)
 
-    def _excess(self, metrics: Array) -> Array:
-        return np.asarray(np.maximum(usage(self.problem, metrics) - 1.0 - TOLERANCE, 0.0).sum(-1))
-
-    def _rank(self, metrics: Array) -> Array:
+    def _rank(self, metrics: Array, preference: Array) -> Array:
         """Shape (batch, 2): feasible first, then by score."""
-        return np.stack([-self._excess(metrics), rewards(self.problem, metrics).sum(-1)], axis=-1)
+        earned = (preference * rewards(self.problem, metrics)).sum(-1)
+        return np.stack([-excess(self.problem, metrics), earned], axis=-1)
 
     def _mask(self, design: Array) -> NDArray[np.bool_]:
         """Moves that lead to an allowed choice, and where masks enforce, to a design that is known to keep limits."""

@@ -94,6 +94,33 @@ class Separable:
         """Decision by decision, the total if each group went on with the median of what it still may add."""
         return self._walk(lambda part: np.nanmedian(part, axis=-1))
 
+    @cached_property
+    def joint_bound(self) -> tuple[float, int]:
+        """A usage that every design has, of one constraint or another, at least; and the constraint that is tightest.
+
+        Whatever weights of sum 1 the constraints are given, the largest usage of a design is no less than its weighted
+        mean, whose minimum is found group by group. The weights with the greatest bound are the duals of a linear
+        program over mixtures of choices.
+        """
+        from scipy.optimize import linprog
+        from scipy.sparse import csr_array
+
+        group, choice = np.nonzero(self.joint_allowed)
+        usage, entries = np.where(self.joint_allowed, self.columns[1:], 0.0), np.arange(len(group))
+        mixed = csr_array((np.ones(len(group)), (group, entries)), shape=(self.groups, len(group) + 1))
+        solved = linprog(
+            np.append(np.zeros(len(group)), 1.0),  # the largest usage
+            A_ub=np.column_stack([usage[:, group, choice], -np.ones(len(usage))]),
+            b_ub=np.zeros(len(usage)),
+            A_eq=mixed,
+            b_eq=np.ones(self.groups),
+            bounds=[*[(0.0, None)] * len(group), (None, None)],
+        )
+        weights = -solved.ineqlin.marginals if solved.success else np.ones(len(usage))
+        weights = np.maximum(weights, 0.0) / np.maximum(weights, 0.0).sum()
+        mean = np.where(self.joint_allowed, np.tensordot(weights, usage, 1), np.inf)  # (groups, joint choices)
+        return float(mean.min(-1).sum()), int(weights.argmax())
+
     def _walk(self, reduce: Callable[[Table], Table]) -> Walk:
         masked = np.where(self.joint_allowed, self.columns, np.nan)
         levels = [masked]  # levels[j]: the table when the group's first j slots are decided

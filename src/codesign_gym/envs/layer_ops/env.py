@@ -46,17 +46,20 @@ class LayerOpsEnv(ConfiguredEnv):
     `observation="rich"`, where scores and costs are sums over layers: `Box(-3, 3, (2 + n + constraints * (n + 1),),
     float32)`: how far the design is, the previous choice, for each of the n operators the logarithm of the predicted
     loss and of the usage of each constraint that it adds (standard deviations over the layers), and the share of each
-    constraint that is left. It does not depend on the number of layers. With sampled `preferences` the weights follow.
+    constraint that is left. It does not depend on the number of layers.
 
     With `mode="refine"`, actions and observations are those of
     :class:`~codesign_gym.envs.core.refine.RefineCore`: local moves from a complete random design.
+
+    In both modes, with `preferences="sampled"`, the weights of the episode stand behind these, in [0, objectives].
 
     ## Rewards
 
     `reward="terminal"`: 0 until the last decision, then 0.1 for every hundredth of quality (percentage point of
     accuracy) more than the reference, the best there is in a table (term `objective`); with a `floor` the share of
     the cost of the dearest design that is saved. Each of `objectives` adds the saved share of a cost; terms are then
-    called after their metrics. `reward="dense"`: every decision earns the fall of the predicted loss (term `loss`)
+    called after their metrics, and multiplied by sampled `preferences`, which are drawn for every episode and add up to
+    the number of objectives. `reward="dense"`: every decision earns the fall of the predicted loss (term `loss`)
     and pays for the usage that it adds (term `price`). `info["reward_terms"]` holds the terms; their sum is the reward.
 
     Constraints are kept by `enforcement`: `mask` leaves only choices from which they can all still be met (exact for

@@ -13,14 +13,13 @@ from pydantic import Field
 from codesign_gym.catalog import attribute
 from codesign_gym.envs.core import goal
 from codesign_gym.envs.core.construct import DenseReward, Observer, TerminalReward
-from codesign_gym.envs.core.designing import DesignCore, Mode, design_core
+from codesign_gym.envs.core.designing import DesignCore, Walk, design_core
 from codesign_gym.envs.core.observers import DecisionObserver, choices_observer
 from codesign_gym.envs.core.problem import Constraint, Objective
 from codesign_gym.envs.core.refine import RefineCore
 from codesign_gym.envs.layer_ops.costs import CellCosts, DesignCosts, ModelCosts, TableCosts
 from codesign_gym.envs.layer_ops.problem import LayerOpsProblem
 from codesign_gym.errors import BadConfig, UnknownName
-from codesign_gym.records import Record
 from codesign_gym.simulators import operators
 from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.hardware.model import Costs
@@ -39,8 +38,10 @@ REWARDS: dict[str, Callable[[], TerminalReward | DenseReward]] = {"terminal": Te
 OBSERVERS: dict[str, Callable[[LayerOpsProblem], Observer]] = {"decisions": DecisionObserver, "rich": choices_observer}
 
 
-class Options(Record):
+class Options(Walk):
     """What can be chosen of a layer-operator environment; every field is plain data.
+
+    Beside these fields there are those of :class:`~codesign_gym.envs.core.designing.Walk`.
 
     Attributes:
         space: id, YAML file or ``"package.module:attribute"`` of an operator space.
@@ -61,13 +62,9 @@ class Options(Record):
             quality, the dearest) design; then the cost ``minimize`` is the objective.
         minimize: which cost, where a floor is given.
         objectives: cost name to the reward that its full amount takes away, as objectives beside the first.
-        mode: ``construct`` a design layer by layer, or ``refine`` a random one by local moves.
         steps: moves of an episode of ``refine``.
-        preferences: ``fixed`` weights on the objectives, or ``sampled``: drawn for every episode and shown.
-        enforcement: ``mask``, ``project``, ``price``, ``none``, or several joined by ``+``.
         reward: of ``construct``: ``terminal``, or ``dense`` where scores and costs are sums over layers.
         observation: of ``construct``: ``decisions``, or ``rich`` where scores and costs are sums over layers.
-        action: ``discrete``, ``multidiscrete`` or ``box``.
         seed: of the made-up quality, or of the user's own.
     """
 
@@ -83,13 +80,9 @@ class Options(Record):
     floor: float | None = Field(default=None, gt=0, le=100)
     minimize: Literal["latency", "energy", "size"] = "latency"
     objectives: Mapping[str, float] = Field(default_factory=dict)
-    mode: Mode = "construct"
     steps: int = Field(default=30, ge=1, le=10_000)
-    preferences: Literal["fixed", "sampled"] = "fixed"
-    enforcement: str = "mask"
     reward: Literal["terminal", "dense"] = "terminal"
     observation: Literal["decisions", "rich"] = "decisions"
-    action: str = "discrete"
     seed: int = Field(default=0, ge=0)
 
 
@@ -102,9 +95,7 @@ def build(options: Options, drawn: bool = False) -> DesignCore:
         Infeasible: for budgets that no design meets, with the tightest and the least that is feasible.
     """
     problem = layer_ops_problem(options)
-    if options.preferences == "sampled" and len(problem.objectives) < 2:
-        raise BadConfig("preferences is 'sampled', but there is one objective; accepted: with the option 'objectives'")
-    core = design_core(problem, options.mode, options.steps, options.enforcement, options.action, options.preferences)
+    core = design_core(problem, options)
     if isinstance(core, RefineCore):
         return core
     return replace(core, observer=OBSERVERS[options.observation](problem), reward=REWARDS[options.reward]())

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from codesign_gym.envs.core.enforcement import best_uniform
 from codesign_gym.envs.core.outlook import Free, Outlook, Tables
-from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values
+from codesign_gym.envs.core.problem import Computed, Constraint, Metric, Objective, Values, usage
+from codesign_gym.envs.core.reach import Looks, check_every, check_reachable
 from codesign_gym.envs.core.relaxed import Relaxed, tables_relaxed
 from codesign_gym.envs.core.separable import Separable, Table
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
 from codesign_gym.envs.layer_ops.costs import DesignCosts
 from codesign_gym.envs.layer_ops.outlook import Enumerated
-from codesign_gym.simulators.operators.quality import Quality
+from codesign_gym.simulators.operators.quality import Quality, TabulatedQuality
 from codesign_gym.simulators.operators.space import OperatorSpace
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Designs that are looked at one by one to bound what half-built ones will use.
 ENUMERABLE = 2**17
+#: How hard to look for a design within budgets, where a model costs whole designs: some of these search mappings.
+MODELLED = Looks(starts=2, passes=1)
 #: The least unit of losses, as a share of a median design's: a design that loses nothing is no unit.
 LEAST_UNIT = 0.05
 
@@ -41,6 +44,10 @@ class LayerOpsProblem(Computed):
         objectives: what to improve.
         constraints: budgets on costs, or a floor on the quality.
         prepared: the error of what predicts costs, where they are predicted.
+
+    Raises:
+        Infeasible: if no design keeps the constraints together, as tables of whole designs tell, or none is found to,
+            where a model costs whole designs; the tightest is named.
     """
 
     operators: OperatorSpace
@@ -49,6 +56,13 @@ class LayerOpsProblem(Computed):
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...]
     prepared: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.quality, TabulatedQuality) and self.costs.looked_up and self.constraints:
+            check_every(self.constraints, usage(self, self.evaluate(self.space.enumerate(0, self.space.size))))
+        if not self.costs.looked_up:
+            costs = [bound for bound in self.constraints if bound.metric in self.costs.names]
+            check_reachable(self, costs, self._costs, MODELLED)
 
     @cached_property
     def space(self) -> DesignSpace:
@@ -129,6 +143,9 @@ class LayerOpsProblem(Computed):
         """What the quality claims of a final design of shape (layers,), where it can; else nothing."""
         claim = getattr(self.quality, "claim", None)
         return {} if claim is None else claim(design)
+
+    def _costs(self, designs: Designs) -> dict[str, Values]:
+        return dict(zip(self.costs.names, self.costs.of(designs).T, strict=True))
 
     def _loss(self, objective: Objective) -> Table | None:
         """What every operator loses of an objective, (layers, operators)."""

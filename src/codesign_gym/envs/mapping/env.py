@@ -60,12 +60,16 @@ class MappingEnv(ConfiguredEnv):
     | k + 1              | hyperbolic tangent of the score                                          | -1  | 1   |
     | k + 2              | share of the episode's moves that is left                                | 0   | 1   |
 
+    With `preferences="sampled"`, which takes several objectives, their weights stand behind these, in [0, objectives].
+
     ## Rewards
 
     The score is the logarithm to base 2 of how many times less of the `objective` (`latency`, `energy`, `energy-delay`,
     or on MAERI `psums`) is needed than with every layer's default mapping, the one that takes least of the machine: on
     MAERI, as in Bifrost, single products. `construct` pays it after the last knob, `refine` at every move by how much
-    it rose (term `objective`). With `price` in `enforcement` both charge for what does not fit (term `price`).
+    it rose (term `objective`). Of several objectives the gains are added, a term each, named after their metrics
+    (`log2_gain_latency`); sampled `preferences` are drawn for every episode, add up to the number of objectives and
+    multiply the terms. With `price` in `enforcement` both charge for what does not fit (term `price`).
 
     `mask` leaves only choices from which every layer's mapping can still fit; none is lost and no other gets through.
     Without it a layer whose mapping does not fit costs what its default mapping does.
@@ -86,6 +90,7 @@ class MappingEnv(ConfiguredEnv):
     ```python
     gymnasium.make("codesign/Mapping-v0", network="alexnet", layers=["features.3"], device="maeri-128")
     gymnasium.make("codesign/Mapping-v0", network="resnet18", device="nasa-chunked", objective="energy-delay")
+    gymnasium.make("codesign/Mapping-v0", objective=["latency", "energy"], preferences="sampled")
     ```
 
     ## Registered Configurations

@@ -8,18 +8,19 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from codesign_gym.envs.core.designing import DesignCore, Mode, design_core
+from codesign_gym.envs.core.designing import DesignCore, Walk, design_core
 from codesign_gym.envs.core.enforcement import Unrepaired
 from codesign_gym.envs.mapping.mapper import mappers
 from codesign_gym.envs.mapping.problem import MappingProblem
 from codesign_gym.errors import BadConfig, UnknownName
-from codesign_gym.records import Record
 from codesign_gym.simulators import networks
 from codesign_gym.simulators.networks.layers import Network
 
 
-class Options(Record):
+class Options(Walk):
     """What can be chosen of a mapping environment; every field is plain data.
+
+    Beside these fields there are those of :class:`~codesign_gym.envs.core.designing.Walk`.
 
     Attributes:
         network: id, file or reference.
@@ -27,24 +28,18 @@ class Options(Record):
         device: a machine of model maeri, loopnest or chunked, by id or YAML file.
         bits: of weights and activations; by default the highest that the device supports.
         objective: ``latency``, ``energy``, ``energy-delay``, or on MAERI ``psums``, the partial sums that Bifrost tunes
-            by because they are known without simulating.
+            by because they are known without simulating; or several of them, whose gains are objectives each.
         tiles: on MAERI the ``divisors`` of every loop, or the smallest tile for each number of ``passes`` over it.
-        mode: ``construct`` a design knob by knob, or ``refine`` a random one by local moves.
-        steps: moves of an episode of ``refine``.
         enforcement: ``mask``, ``price``, both, or ``none``.
-        action: ``discrete``, ``multidiscrete`` or ``box``.
     """
 
     network: str = "alexnet"
     layers: Sequence[str] | None = None
     device: str = "maeri-128"
     bits: int | None = Field(default=None, ge=1)
-    objective: str = "latency"
+    objective: str | Sequence[str] = "latency"
     tiles: Literal["divisors", "passes"] = "divisors"
-    mode: Mode = "construct"
-    steps: int = Field(default=20, ge=1, le=10_000)
     enforcement: Unrepaired = "mask"
-    action: str = "discrete"
 
 
 def build(options: Options, drawn: bool = False) -> DesignCore:
@@ -54,7 +49,7 @@ def build(options: Options, drawn: bool = False) -> DesignCore:
         UnknownName: for an id or name that does not exist, with the nearest.
         BadConfig: for an option out of bounds.
     """
-    return design_core(mapping_problem(options), options.mode, options.steps, options.enforcement, options.action)
+    return design_core(mapping_problem(options), options)
 
 
 def mapping_problem(options: Options) -> MappingProblem:
@@ -65,7 +60,8 @@ def mapping_problem(options: Options) -> MappingProblem:
     if not several:
         raise BadConfig(f"the layers of {options.network!r} have one mapping each on {options.device!r}")
     names, chosen = zip(*several, strict=True)
-    return MappingProblem(names, chosen, options.objective)
+    sought = (options.objective,) if isinstance(options.objective, str) else tuple(options.objective)
+    return MappingProblem(names, chosen, sought)
 
 
 def _rows(network: Network, names: Sequence[str] | None) -> Network:

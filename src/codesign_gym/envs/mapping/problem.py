@@ -32,24 +32,25 @@ ENERGIES = ("energy_j", "energy_stonne_units")
 class MappingProblem(Computed):
     """Choose a mapping for every layer; costs add up over layers.
 
-    Metrics: those of the machine, ``log2_gain``, the logarithm to base 2 of how many times less of the objective is
-    needed than with the default mapping of every layer (``least``), and ``occupancy``, which is 1, and more by what the
-    mapping of each layer takes beyond the machine. A mapping that does not fit cannot be run: it costs what the default
-    one does.
+    Metrics: those of the machine, for each objective a ``log2_gain_<name>``, the logarithm to base 2 of how many times
+    less of it is needed than with the default mapping of every layer (``least``), and ``occupancy``, which is 1, and
+    more by what the mapping of each layer takes beyond the machine. A mapping that does not fit cannot be run: it costs
+    what the default one does.
 
     Attributes:
         layer_names: shape (layers,).
         mappers: one a layer.
-        objective: a name of :data:`OBJECTIVES`.
+        sought: names of :data:`OBJECTIVES`.
 
     Raises:
         Infeasible: if no mapping of a layer fits the machine; names the layer that exceeds it most.
         UnknownName: for an objective that the machine does not have.
+        BadConfig: for no objective, or one that is named twice.
     """
 
     layer_names: tuple[str, ...]
     mappers: tuple[LayerMapper, ...]
-    objective: str
+    sought: tuple[str, ...]
 
     def __post_init__(self) -> None:
         taken = [float(mapper.occupancy(mapper.least[None])[0]) for mapper in self.mappers]
@@ -61,8 +62,11 @@ class MappingProblem(Computed):
         there = [
             name for name, parts in OBJECTIVES.items() if all(self._named(part) in self._default for part in parts)
         ]
-        if self.objective not in there:
-            raise UnknownName("objective", self.objective, there)
+        for name in self.sought:
+            if name not in there:
+                raise UnknownName("objective", name, there)
+        if not self.sought or len(set(self.sought)) < len(self.sought):
+            raise BadConfig(f"objective is {list(self.sought)}; accepted: one of {', '.join(there)} or more, each once")
 
     @cached_property
     def space(self) -> DesignSpace:
@@ -77,13 +81,14 @@ class MappingProblem(Computed):
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
-        """The machine's, then ``log2_gain`` and ``occupancy``."""
-        return (*(Metric(name) for name in self._default), Metric("log2_gain", minimize=False), Metric("occupancy"))
+        """The machine's, then the gains and ``occupancy``."""
+        gains = (Metric(_gain(name), minimize=False) for name in self.sought)
+        return (*(Metric(name) for name in self._default), *gains, Metric("occupancy"))
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """The gain; the default mapping earns nothing."""
-        return (Objective("log2_gain", 1.0, 0.0, worst=0.0),)
+        """The gains; the default mapping earns nothing."""
+        return tuple(Objective(_gain(name), 1.0, 0.0, worst=0.0) for name in self.sought)
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
@@ -114,8 +119,8 @@ class MappingProblem(Computed):
             fit = mapper.occupancy(chosen) <= 1
             for name, column in mapper.cost(np.where(fit[:, None], chosen, mapper.least)).items():
                 total[name] = total[name] + column
-        gain = np.log2(self._sought(self._default) / self._sought(total))
-        columns = (*total.values(), gain, self.outlook.usage(designs)[:, 0])
+        gains = (np.log2(self._amount(name, self._default) / self._amount(name, total)) for name in self.sought)
+        columns = (*total.values(), *gains, self.outlook.usage(designs)[:, 0])
         return np.stack([np.broadcast_to(column, (len(designs),)) for column in columns], axis=-1)
 
     def design(self, mapping: Mapping[str, Mapping[str, float | str]]) -> NDArray[np.int64]:
@@ -156,12 +161,17 @@ class MappingProblem(Computed):
     def _named(self, part: str) -> str:
         return next((name for name in ENERGIES if name in self._default), part) if part == "energy" else part
 
-    def _sought(self, total: Columns) -> NDArray[np.float64]:
+    def _amount(self, objective: str, total: Columns) -> NDArray[np.float64]:
         """What is minimised, of sums over layers."""
         product = np.ones(1)
-        for part in OBJECTIVES[self.objective]:
+        for part in OBJECTIVES[objective]:
             product = product * total[self._named(part)]
         return product
+
+
+def _gain(objective: str) -> str:
+    """The metric of an objective."""
+    return f"log2_gain_{objective.replace('-', '_')}"
 
 
 @dataclass(frozen=True, eq=False)
