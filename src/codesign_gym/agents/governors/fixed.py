@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.agents.governors.governor import ACTIONS, clocked
+from codesign_gym.agents.governors.governor import ACTIONS
 from codesign_gym.agents.interface import Task
 from codesign_gym.agents.meter import StepMeter
 from codesign_gym.agents.policy import Policy, walk
 from codesign_gym.agents.sb3.agent import CHECKPOINT
+from codesign_gym.envs.core.clocked import clocked
 from codesign_gym.envs.core.core import Core
 from codesign_gym.errors import BadConfig
 
@@ -43,7 +44,7 @@ class BestFixed:
         """
         if task.checkpoints is not None and task.checkpoints.read(CHECKPOINT) is not None:
             return
-        sizes = clocked(task.core).actions.sizes
+        sizes = clocked(task.core).choices
         needed = prod(sizes) * self.episodes * task.core.horizon
         if isinstance(task.meter, StepMeter) and needed > task.meter.limit:
             raise BadConfig(
@@ -58,7 +59,7 @@ class BestFixed:
 
     def tried(self, core: Core[Any], seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """All combinations (combinations, choices), and their mean energy and share of misses, (combinations,)."""
-        sizes, core = clocked(core).actions.sizes, core.with_actions(ACTIONS)
+        sizes, core = clocked(core).choices, core.with_actions(ACTIONS)
         choices = np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij"), -1).reshape(-1, len(sizes))
         energy_j, missed = np.zeros(len(choices)), np.zeros(len(choices))
         for episode in range(self.episodes):
@@ -66,9 +67,9 @@ class BestFixed:
                 part = slice(first, first + TOGETHER)
                 generators = [np.random.default_rng([seed, episode]) for _ in choices[part]]
                 last = walk(core, Constant(choices[part]), generators)
-                inner = clocked(core)
-                energy_j[part] += last.energy_j.sum(-1) / self.episodes
-                missed[part] += inner.missed(last) / np.maximum(inner.info(last)["arrived"], 1) / self.episodes
+                told = core.info(last)
+                energy_j[part] += told["energy_j"].sum(-1) / self.episodes
+                missed[part] += clocked(core).missed(last) / np.maximum(told["arrived"], 1) / self.episodes
         return choices, energy_j, missed
 
     def policy(
@@ -79,7 +80,7 @@ class BestFixed:
 
     def acting(self, core: Core[Any], arrays: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> Policy:
         """The setting that was found; raises :class:`BadConfig` where it does not fit the environment."""
-        choice, sizes = np.asarray(arrays["choice"]), clocked(core).actions.sizes
+        choice, sizes = np.asarray(arrays["choice"]), clocked(core).choices
         if len(choice) != len(sizes) or not (choice < np.array(sizes)).all():
             raise BadConfig(f"the setting {choice.tolist()} does not fit choices of {list(sizes)} values")
         return Constant(choice[None])

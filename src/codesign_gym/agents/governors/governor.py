@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from codesign_gym.agents.interface import Task
 from codesign_gym.agents.policy import Policy
+from codesign_gym.envs.core.clocked import Clocked, clocked
 from codesign_gym.envs.core.core import Core
-from codesign_gym.envs.dvfs.core import DvfsCore
 from codesign_gym.errors import BadConfig
 
 #: The view of actions that governors speak.
@@ -74,44 +74,32 @@ class Governor(ABC):
             BadConfig: if the environment has no clocks, or hides what the governor goes by.
         """
         controlled = clocked(core)
-        for name in (
-            "waiting",
-            *(f"{what}_{d}" for d in controlled.tables.soc.names for what in ("clock", "utilisation")),
-        ):
-            if name not in controlled.observer.columns:
+        needed = (f"{what}_{domain}" for domain in controlled.clock_hz for what in ("clock", "utilisation"))
+        for name in ("waiting", *needed):
+            if name not in controlled.columns:
                 raise BadConfig(
                     f"a governor needs the observation {name!r}, which is hidden; accepted: hidden without it"
                 )
         return _Governing(self, controlled)
 
 
-def clocked(core: Core[Any]) -> DvfsCore:
-    """The core of an environment with clocks, also behind what counts its steps; raises :class:`BadConfig`."""
-    inner = getattr(core, "core", core)
-    inner = getattr(inner, "core", inner)
-    if not isinstance(inner, DvfsCore):
-        raise BadConfig("a governor sets clocks, and this environment has none; try it on 'codesign/Dvfs-v0'")
-    return inner
-
-
 @dataclass(frozen=True)
 class _Governing:
     governor: Governor
-    core: DvfsCore
+    core: Clocked[Any]
 
     def __call__(self, observation: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[Any]:
-        soc, sizes = self.core.tables.soc, self.core.actions.sizes
-        column = dict(zip(self.core.observer.columns, np.asarray(observation, dtype=np.float64).T, strict=True))
+        column = dict(zip(self.core.columns, np.asarray(observation, dtype=np.float64).T, strict=True))
         chosen = [
             self.governor.positions(
                 Seen(
-                    clock_hz=domain.clocks.clock_hz,
-                    position=np.rint(column[f"clock_{name}"] * (size - 1)).astype(np.int64),
-                    utilisation=column[f"utilisation_{name}"],
+                    clock_hz=clock_hz,
+                    position=np.rint(column[f"clock_{domain}"] * (len(clock_hz) - 1)).astype(np.int64),
+                    utilisation=column[f"utilisation_{domain}"],
                     waiting=column["waiting"],
                 )
             )
-            for name, domain, size in zip(soc.names, soc.domains, sizes, strict=False)
+            for domain, clock_hz in self.core.clock_hz.items()
         ]
-        level = np.full(len(observation), self.governor.threshold % sizes[-1])
+        level = np.full(len(observation), self.governor.threshold % self.core.choices[-1])
         return np.stack([*chosen, level], -1)

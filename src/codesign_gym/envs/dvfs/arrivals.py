@@ -36,7 +36,9 @@ class Arrivals(Protocol):
         ...
 
     def times(self, uniform: Uniform) -> Floats:
-        """Seconds since the episode's start, shape (batch, requests), ascending; those beyond its end never come.
+        """Seconds since the episode's start, ascending; those beyond its end never come.
+
+        Of shape (batch, requests), or fewer where those behind come in no episode of the batch.
 
         Args:
             uniform: in [0, 1), of single precision or double, shape (batch, numbers).
@@ -120,9 +122,24 @@ class Bursty:
     seconds: float
 
     @property
+    def _in_burst(self) -> float:
+        """Share of the time that is bursts."""
+        return self.burst_s / (self.calm_s + self.burst_s)
+
+    @property
     def requests(self) -> int:
-        """Room for an episode that is one burst."""
-        return _room(max(self.rate_hz, self.burst_rate_hz) * self.seconds)
+        """The mean and :data:`MARGIN`; at most, room for an episode that is one burst.
+
+        The variance is that of the count in a stationary Markov-modulated Poisson process of two states: the mean, and
+        twice the variance of the rate times the integral of its correlation, which decays with the time ``memory_s``
+        (Fischer and Meier-Hellstern, "The Markov-modulated Poisson process (MMPP) cookbook", 1993).
+        """
+        share = self._in_burst
+        mean = (share * self.burst_rate_hz + (1 - share) * self.rate_hz) * self.seconds
+        memory_s = self.calm_s * self.burst_s / (self.calm_s + self.burst_s)
+        correlated_s2 = memory_s * (self.seconds - memory_s * -np.expm1(-self.seconds / memory_s))
+        variance = mean + 2 * share * (1 - share) * (self.burst_rate_hz - self.rate_hz) ** 2 * correlated_s2
+        return min(_room(mean, variance), _room(max(self.rate_hz, self.burst_rate_hz) * self.seconds))
 
     @property
     def _phases(self) -> int:
@@ -136,21 +153,17 @@ class Bursty:
 
     def times(self, uniform: Uniform) -> Floats:
         """See :class:`Arrivals`: requests of rate one, mapped through the inverse of the summed rate."""
-        in_burst = self.burst_s / (self.calm_s + self.burst_s)
-        odd = (uniform[:, :1] < in_burst).astype(np.int64)  # whether it starts in a burst
-        state = (odd + np.arange(self._phases)) % 2  # (batch, phases)
-        dwell_s = _exponential(uniform[:, 1 : 1 + self._phases]) * np.array([self.calm_s, self.burst_s])[state]
-        rate = np.array([self.rate_hz, self.burst_rate_hz])[state]
-        ends_s = dwell_s.cumsum(-1)
-        expected = (dwell_s * rate).cumsum(-1)  # requests until then
-        due = _exponential(uniform[:, 1 + self._phases :]).cumsum(-1, dtype=np.float64)
-        # In a phase, time = due / rate + what makes its end meet; behind the last one nothing comes.
-        before = np.stack([np.searchsorted(*row) for row in zip(due, expected, strict=True)])
-        within = np.diff(before, prepend=0, append=due.shape[1], axis=-1).ravel()
-        never = np.full((len(due), 1), np.inf)
-        slope = np.repeat(np.concatenate([1 / rate, np.ones_like(never)], -1).ravel(), within)
-        shift = np.repeat(np.concatenate([ends_s - expected / rate, never], -1).ravel(), within)
-        return np.asarray(due * slope.reshape(due.shape) + shift.reshape(due.shape))
+        phases = 1 + self._phases
+        odd = (uniform[:, :1] < self._in_burst).astype(np.int64)  # whether it starts in a burst
+        state = (odd + np.arange(phases - 1)) % 2  # (batch, phases)
+        dwell_s = _exponential(uniform[:, 1:phases]) * np.array([self.calm_s, self.burst_s])[state]
+        edges_s, expected = np.zeros((2, len(uniform), phases))  # (batch, phases + 1), and requests until then
+        np.minimum(dwell_s.cumsum(-1, dtype=np.float64), self.seconds, out=edges_s[:, 1:])
+        np.cumsum(np.diff(edges_s) * np.array([self.rate_hz, self.burst_rate_hz])[state], axis=-1, out=expected[:, 1:])
+        due = _exponential(uniform[:, phases:]).cumsum(-1, dtype=np.float64)
+        due = due[:, : np.searchsorted(due.min(0), expected[:, -1].max())]
+        rows = zip(due, expected, edges_s, strict=True)
+        return np.stack([np.interp(*row, right=np.inf) for row in rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,8 +241,9 @@ def read_trace(path: Path, half: str) -> Floats:
     return kept
 
 
-def _room(mean: float) -> int:
-    return int(np.ceil(mean + MARGIN * np.sqrt(mean) + MARGIN))
+def _room(mean: float, variance: float | None = None) -> int:
+    """Room for a count of that mean; its variance is the mean, as of a Poisson count, unless it is given."""
+    return int(np.ceil(mean + MARGIN * np.sqrt(mean if variance is None else variance) + MARGIN))
 
 
 def _exponential(uniform: Uniform) -> Uniform:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import gymnasium as gym
@@ -14,99 +14,27 @@ from numpy.typing import NDArray
 from codesign_gym.envs.core.actions import ActionView, BadAction, view
 from codesign_gym.envs.core.core import put, take
 from codesign_gym.envs.dvfs.arrivals import Arrivals
+from codesign_gym.envs.dvfs.device import Device, Interval
+from codesign_gym.envs.dvfs.episodes import Episodes, Randomised
+from codesign_gym.envs.dvfs.grid import Grid
 from codesign_gym.envs.dvfs.observer import Observer
+from codesign_gym.envs.dvfs.rewards import Weights
 from codesign_gym.envs.dvfs.service import Demand, Server, Standing
+from codesign_gym.envs.dvfs.state import TRACE, Array, DvfsState
 from codesign_gym.envs.dvfs.tables import Tables
 from codesign_gym.simulators.dvfs.thermal import columnwise, stacked
-
-Array = NDArray[Any]
-
-#: Episodes drawn at a time, few enough to stay in a cache.
-BLOCK = 32
 
 #: Share of the past in running means over intervals.
 MEMORY = 0.8
 
 
 @dataclass(frozen=True)
-class DvfsState:
-    """A batch of running devices; times are seconds since the episode's start.
-
-    The first four are all that is random, drawn at the start; the trace is empty unless pictures are wanted.
-    """
-
-    arrival_s: Array  # (batch, requests + 1) ascending; the last, and those beyond the end, never come
-    sample: Array  # (batch, requests + 1) which recorded image each brings
-    ambient_c: Array  # (batch,)
-    scale: Array  # (batch, domains) capacitance, relative to the device file's
-    arrived_by: Array  # (batch, horizon + 1) requests that have come by each interval's start
-    step: Array  # (batch,) intervals done
-    arrived: Array  # (batch,) requests that have come
-    came: Array  # (batch,) of these in the last interval
-    head: Array  # (batch,) first request that has neither started nor been dropped
-    left: Array  # (batch,) share of the request in service that is still to do, 0 if there is none
-    running: Array  # (batch,) the request in service
-    answer: Array  # (batch,) twice the exit that it leaves by, and one more if its answer is right
-    index: Array  # (batch, domains) clock positions
-    level: Array  # (batch,) position of the exit threshold
-    temperature_c: Array  # (batch, nodes) of the thermal network
-    throttled: Array  # (batch,)
-    peak_c: Array  # (batch,) highest junction temperature so far
-    energy_j: Array  # (batch, rails) so far
-    power_w: Array  # (batch, rails) mean over the last interval
-    utilisation: Array  # (batch, domains) busy share in the last interval, single precision as the next two
-    demand: Array  # (batch,) running mean of the requests that arrive in an interval
-    recent: Array  # (batch, exits) running mean of the requests that leave by each exit in an interval
-    served: Array  # (batch,) answered so far
-    late: Array  # (batch,) of these after their deadline
-    correct: Array  # (batch,) of these rightly
-    dropped: Array  # (batch,) that left the queue unserved
-    waiting: Array  # (batch,) that have come and are neither answered nor dropped
-    throttling: Array  # (batch,) intervals under throttling so far
-    trace: Array  # (batch, horizon or 0, columns of TRACE and exits)
-
-
-#: Columns of the trace; behind them the requests that left by each exit.
-TRACE = ("temperature_c", "power_w", "waiting", "dropped", "late")
-
-
-@dataclass(frozen=True)
-class Weights:
-    """What each part of the reward is worth.
-
-    Attributes:
-        energy: of an interval at the highest clocks, always busy.
-        misses: of a request that is answered late or dropped.
-        accuracy: of a wrong answer.
-        throttling: of an interval under throttling.
-    """
-
-    energy: float = 1.0
-    misses: float = 1.0
-    accuracy: float = 0.0
-    throttling: float = 0.1
-
-
-@dataclass(frozen=True)
-class Randomised:
-    """What differs between episodes.
-
-    Attributes:
-        ambient_c: lowest and highest temperature of the air.
-        capacitance: each domain's switched capacitance is off by up to this share.
-    """
-
-    ambient_c: tuple[float, float] = (25.0, 25.0)
-    capacitance: float = 0.0
-
-
-@dataclass(frozen=True)
 class DvfsCore:
     """Sets clocks and an exit threshold for one control interval after another; ends by truncation.
 
-    Energy and heat of an interval are those of its mean activity, exact for the linear thermal network. Clocks change
-    at its start, during which nothing runs; a throttled device runs at no more than its caps. Without work a device
-    idles at its clocks: the idle states of its file, which gate clocks and leakage, are not entered.
+    Clocks change at an interval's start, during which nothing runs; a throttled device runs at no more than its caps.
+    A device that is out of work enters an idle state of its file (see :class:`Device`), and every request waits until
+    it has woken. Waking begins when a request comes, beside whatever runs.
 
     Attributes:
         tables: device and workload.
@@ -116,7 +44,7 @@ class DvfsCore:
         weights: of the reward's terms.
         randomised: what differs between episodes.
         horizon: control intervals of an episode.
-        interval_s: length of one.
+        interval_s: length of one, on its own :class:`Grid`.
         deadline_s: from a request's arrival to its answer.
         capacity: requests that may wait; of more the oldest are dropped at the end of an interval, as a leaky video
             queue does.
@@ -145,6 +73,21 @@ class DvfsCore:
         """The action view's."""
         return self.actions.space
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The observer's."""
+        return self.observer.columns
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Steps of every domain, and thresholds."""
+        return self.actions.sizes
+
+    @cached_property
+    def clock_hz(self) -> Mapping[str, NDArray[np.float64]]:
+        """Each domain's clocks, ascending, shape (steps,)."""
+        return {domain.clocks.name: domain.clocks.clock_hz for domain in self.tables.soc.domains}
+
     def with_actions(self, name: str) -> DvfsCore:
         """The same environment with clocks and threshold expressed another way; raises :class:`UnknownName`."""
         return replace(self, actions=view(name, self.actions.sizes))
@@ -156,28 +99,41 @@ class DvfsCore:
         top = np.array(soc.steps) - 1
         return float(soc.power_w(top, np.ones(len(top)), soc.reference_c).sum()) * self.interval_s
 
+    @cached_property
+    def _grid(self) -> Grid:
+        return Grid(self.interval_s)
+
+    @cached_property
+    def _server(self) -> Server:
+        return Server(self.tables, self._grid, self.deadline_s)
+
+    @cached_property
+    def _device(self) -> Device:
+        return Device(self.tables.soc, self.tables.settings, self._grid, self.randomised.capacitance > 0)
+
+    @cached_property
+    def _episodes(self) -> Episodes:
+        domains = len(self.tables.soc.domains)
+        return Episodes(self.arrivals, self.tables.workload, self.randomised, self._grid, self.horizon, domains)
+
+    @cached_property
+    def _busiest(self) -> int:
+        """The domain whose load is told as the time in which anything runs: a GPU that waits for memory is busy, too.
+
+        So does the load that devfreq reports.
+        """
+        return self.tables.soc.names.index("gpu")
+
     def initial(self, generators: Sequence[np.random.Generator], previous: DvfsState | None) -> DvfsState:
         """Nothing waits, everything is at the air's temperature, clocks are the highest, no exit is early."""
         soc, batch, domains = self.tables.soc, len(generators), len(self.tables.soc.steps)
-        arrival_s = np.empty((batch, self.arrivals.requests + 1))
-        sample = np.empty(arrival_s.shape, dtype=np.int32)
-        arrived_by = np.empty((batch, self.horizon + 1), dtype=np.int64)
-        uniform = np.empty((batch, 1 + domains))
-        for first in range(0, batch, BLOCK):
-            part = slice(first, first + BLOCK)
-            self._draw(generators[part], arrival_s[part], sample[part], arrived_by[part], uniform[part])
-        low, high = self.randomised.ambient_c
-        ambient_c = low + (high - low) * uniform[:, 0]
+        drawn, exits = self._episodes.drawn(generators), self.tables.workload.exits
         none, whole = np.zeros(batch), np.zeros(batch, dtype=np.int64)
         index = stacked([np.full(batch, steps - 1, dtype=np.int64) for steps in soc.steps])
-        temperature_c = soc.thermal.initial(ambient_c)
-        columns = len(TRACE) + domains + 1 + self.tables.workload.exits
+        temperature_c = soc.thermal.initial(drawn.ambient_c)
+        trace = (batch, self.horizon if self.traced else 0, len(TRACE) + domains + 1 + exits)
         return DvfsState(
-            arrival_s=arrival_s,
-            sample=sample,
-            ambient_c=ambient_c,
-            scale=1 + self.randomised.capacitance * (2 * uniform[:, 1:] - 1),
-            arrived_by=arrived_by,
+            *drawn,
             step=whole,
             arrived=whole,
             came=whole,
@@ -194,36 +150,20 @@ class DvfsCore:
             power_w=soc.power_w(index, columnwise(batch, domains, np.float64, 0), temperature_c[:, 0]),
             utilisation=columnwise(batch, domains, np.float32, 0),
             demand=none.astype(np.float32),
-            recent=columnwise(batch, self.tables.workload.exits, np.float32, 0),
+            recent=columnwise(batch, exits, np.float32, 0),
+            asleep=none,
             served=whole,
             late=whole,
             correct=whole,
             dropped=whole,
             waiting=whole,
             throttling=whole,
-            trace=np.zeros((batch, self.horizon if self.traced else 0, columns), dtype=np.float32),
+            trace=np.zeros(trace, dtype=np.float32),
         )
-
-    def _draw(
-        self, generators: Sequence[np.random.Generator], arrival_s: Array, sample: Array, arrived_by: Array, own: Array
-    ) -> None:
-        """Write all that is random in episodes: arrivals, samples, arrivals by interval, and a number for all else."""
-        others, numbers, requests = own.shape[1], self.arrivals.numbers, self.arrivals.requests
-        uniform = np.empty((len(generators), others + numbers + requests), dtype=np.float32)
-        for row, generator in zip(uniform, generators, strict=True):
-            generator.random(out=row, dtype=np.float32)
-        own[:] = uniform[:, :others]
-        arrival_s[:, :-1], arrival_s[:, -1] = self.arrivals.times(uniform[:, others : others + numbers]), np.inf
-        sample[:, :-1], sample[:, -1] = self.tables.workload.samples(uniform[:, others + numbers :]), 0
-        interval = np.minimum(arrival_s / self.interval_s, self.horizon + 1)
-        np.ceil(interval, out=interval)
-        interval += np.arange(len(own))[:, None] * (self.horizon + 2)
-        counts = np.bincount(interval.astype(np.int64).ravel(), minlength=len(own) * (self.horizon + 2))
-        counts.reshape(len(own), -1)[:, :-1].cumsum(-1, out=arrived_by)
 
     def transition(self, state: DvfsState, actions: Array) -> DvfsState:
         """One control interval of every device whose episode goes on."""
-        wanted = np.asfortranarray(self.actions.decode(np.asfortranarray(actions)))  # a choice in one piece
+        wanted = np.asfortranarray(self.actions.decode(actions))  # a choice in one piece
         if len(wanted) != len(state.step):
             raise BadAction(f"{len(wanted)} actions for {len(state.step)} environments")
         going = state.step < self.horizon
@@ -233,37 +173,30 @@ class DvfsCore:
         return put(state, index, self._advance(take(state, index), wanted[index])) if len(index) else state
 
     def _advance(self, state: DvfsState, wanted: NDArray[np.int64]) -> DvfsState:
-        soc, batch = self.tables.soc, len(wanted)
+        soc, device, batch = self.tables.soc, self._device, len(wanted)
         index, level = wanted[:, :-1], wanted[:, -1]
         if state.throttled.any():
             index = soc.capped(index, state.throttled)
-        changed = index != state.index
-        setting = self.tables.number(index)
-        stall_s = sum(column * seconds for column, seconds in zip(changed.T, soc.transition_s, strict=True))
+        changed, setting = index != state.index, self.tables.number(index)
         step = state.step + 1
         arrived = state.arrived_by.take(np.arange(0, batch * (self.horizon + 1), self.horizon + 1) + step)
         came = arrived - state.arrived
+        depth = device.depth(state.demand, state.utilisation[:, self._busiest])
+        stall_s, wake_s = device.stall_s(changed), device.wake_s(depth)
 
-        demand = Demand(state.arrival_s, state.sample, arrived, setting, level, step * self.interval_s)
-        free_s = state.step * self.interval_s + stall_s
+        start_s = state.step * self.interval_s
         standing, tally = self._server.serve(
-            demand, Standing(state.head, state.left, state.running, state.answer, free_s)
+            Demand(state.arrival_s, state.sample, arrived, setting, level, start_s, stall_s, wake_s),
+            Standing(state.head, state.left, state.running, state.answer),
         )
-        by_exit = tally.answers[::2] + tally.answers[1::2]  # (exits, batch)
         head = np.maximum(standing.head, arrived - self.capacity)
         dropped = state.dropped + (head - standing.head)
         in_service = standing.left > 0
-
-        activity = self._activity(tally.busy_s, setting)
-        heated = soc.advanced(
-            self._regimes.take(setting, axis=1),
-            state.temperature_c,
-            self._scaled(activity, state.scale),
-            state.ambient_c,
-            self.interval_s,
-        )
-        energy = heated.energy_j
-        energy[:, :-1] += changed * soc.transition_j
+        share = tally.busy_s * (1 / self.interval_s)  # (exits, batch)
+        busy, activity = reduce(np.add, share), self.tables.busy(setting, share)
+        asleep = np.maximum(1 - (busy + (stall_s + wake_s * came) * (1 / self.interval_s)), 0)
+        interval = Interval(changed, activity, asleep, depth)
+        spent = device.spend(interval, index, setting, state.temperature_c, state.ambient_c, state.scale)
         after = DvfsState(
             arrival_s=state.arrival_s,
             sample=state.sample,
@@ -279,82 +212,42 @@ class DvfsCore:
             answer=standing.answer,
             index=index,
             level=level,
-            temperature_c=heated.temperature_c,
-            throttled=soc.throttled(state.throttled, heated.temperature_c),
-            peak_c=np.maximum(state.peak_c, heated.temperature_c[:, 0]),
-            energy_j=state.energy_j + energy,
-            power_w=energy * (1 / self.interval_s),
-            utilisation=self._seen(activity, tally.busy_s),
+            temperature_c=spent.temperature_c,
+            throttled=soc.throttled(state.throttled, spent.temperature_c),
+            peak_c=np.maximum(state.peak_c, spent.temperature_c[:, 0]),
+            energy_j=state.energy_j + spent.energy_j,
+            power_w=spent.energy_j * (1 / self.interval_s),
+            utilisation=self._seen(activity, busy),
             demand=_mean(state.demand, came),
-            recent=_mean(state.recent, by_exit.T),
+            recent=_mean(state.recent, tally.by_exit.T),
+            asleep=asleep,
             served=head - dropped - in_service,
             late=state.late + tally.late,
-            correct=state.correct + tally.answers[1::2].sum(0).astype(np.int64),
+            correct=state.correct + tally.correct,
             dropped=dropped,
             waiting=arrived - head + in_service,
             throttling=state.throttling + state.throttled,
             trace=state.trace,
         )
-        return self._noted(state, after, by_exit.T) if self.traced else after
+        return self._noted(state, after, tally.by_exit.T) if self.traced else after
+
+    def _seen(self, activity: Array, busy: Array) -> Array:
+        """The activity that is told, (batch, domains), from that of the domains, as rows, and of the whole."""
+        seen = activity.astype(np.float32)
+        seen[self._busiest] = busy
+        return seen.T
 
     @cached_property
-    def _server(self) -> Server:
-        return Server(self.tables, self.deadline_s)
-
-    @cached_property
-    def _regimes(self) -> NDArray[np.float64]:
-        """What an interval at each setting does to heat and energy, (rows, settings); see :meth:`Soc.regime`."""
-        return self.tables.soc.regime(self.tables.settings, self.interval_s)
-
-    @cached_property
-    def _shares(self) -> NDArray[np.float64]:
-        """How busy each domain is over an interval per second at each exit, (exits * domains, settings)."""
-        return self.tables.activity_rows / self.interval_s
-
-    def _activity(self, busy_s: Array, setting: Array) -> Array:
-        """Busy share of each domain over the interval, (batch, domains), from seconds at each exit, (exits, batch)."""
-        of_exit = self._shares.take(setting, axis=1).reshape(len(busy_s), -1, len(setting))
-        of_exit *= busy_s[:, None]
-        # No matrix product, which may round a batch of one otherwise than a batch of many.
-        return np.asarray(sum(of_exit[1:], start=of_exit[0]).T)
-
-    def _seen(self, activity: Array, busy_s: Array) -> Array:
-        """The activity, but a GPU that waits for memory counts as busy, as in the load that devfreq reports."""
-        seen = activity.astype(np.float32, order="K")
-        seen[:, self.tables.soc.names.index("gpu")] = sum(busy_s) * (1 / self.interval_s)
-        return seen
-
-    @cached_property
-    def position_share(self) -> NDArray[np.float64]:
-        """One position as a share of the highest of its choice, shape (domains + 1,)."""
-        return np.asarray(1.0 / np.maximum(np.array(self.actions.sizes) - 1, 1))
-
-    @cached_property
-    def _idle(self) -> NDArray[np.float64]:
-        return np.array([domain.idle_activity for domain in self.tables.soc.domains])
-
-    def _scaled(self, activity: Array, scale: Array) -> Array:
-        """The activity at which the device file's capacitance, i + (1 - i) u, switches as the episode's does."""
-        if not self.randomised.capacitance:
-            return activity
-        return scale * activity + (scale - 1) * (self._idle / (1 - self._idle))
+    def _scale(self) -> NDArray[np.float32]:
+        return self.observer.scale(self)
 
     def observation(self, state: DvfsState) -> NDArray[np.float32]:
         """The observer's view."""
-        return self.observer(self, state)
+        return self.observer(self, state, self._scale)
 
     def reward_terms(self, before: DvfsState, after: DvfsState) -> Mapping[str, NDArray[np.float64]]:
-        """Terms ``energy``, ``misses``, ``accuracy`` and ``throttling``, none above 0."""
-        weights = self.weights
-        wrong = (after.served - after.correct) - (before.served - before.correct)
-        missed = after.late + after.dropped - before.late - before.dropped
-        spent = sum((after.energy_j - before.energy_j).T)
-        return {
-            "energy": -weights.energy / self.full_power_j * spent,
-            "misses": -weights.misses * missed,
-            "accuracy": -weights.accuracy * wrong,
-            "throttling": -weights.throttling * (after.throttling - before.throttling),
-        }
+        """Those of :class:`Weights`."""
+        return self.weights.terms(before, after, self.full_power_j)
 
     def terminal(self, state: DvfsState) -> NDArray[np.bool_]:
         """Never."""
@@ -391,6 +284,7 @@ class DvfsCore:
             "power_w": state.power_w,
             "junction_c": state.temperature_c[:, 0],
             "throttled": state.throttled,
+            "asleep": state.asleep,
             "clocks": state.index,
             "threshold": state.level,
         }

@@ -17,7 +17,9 @@ class DvfsEnv(ConfiguredEnv):
     domain (CPU, GPU, memory) and the confidence at which a request may leave early. Requests come by an arrival
     process, wait in a queue and are served one after another; each brings an image whose confidence and correctness
     at every exit were recorded from a trained network. Higher clocks answer sooner and draw more power; heat raises
-    leakage, and above a threshold the device throttles. A change of clocks takes time and energy.
+    leakage, and above a threshold the device throttles. A change of clocks takes time and energy. A device that is out
+    of work enters an idle state by itself: the deepest one that is worth while over the gap it expects between
+    requests. What it draws meanwhile is less, and every request waits until it has woken.
 
     ## Action Space
 

@@ -11,8 +11,11 @@ from pydantic import Field
 
 from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.dvfs.arrivals import Arrivals, Bursty, Periodic, Poisson, Recorded, read_trace
-from codesign_gym.envs.dvfs.core import DvfsCore, Randomised, Weights
+from codesign_gym.envs.dvfs.core import DvfsCore
+from codesign_gym.envs.dvfs.episodes import Randomised
+from codesign_gym.envs.dvfs.grid import Grid
 from codesign_gym.envs.dvfs.observer import Observer
+from codesign_gym.envs.dvfs.rewards import Weights
 from codesign_gym.envs.dvfs.tables import Tables, Workload, offered
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.records import Record
@@ -134,7 +137,7 @@ def assemble(options: Options, tables: Tables, traced: bool = False) -> DvfsCore
         weights=Weights(options.energy, options.misses, options.accuracy, options.throttling),
         randomised=Randomised((low, high), options.capacitance),
         horizon=options.horizon,
-        interval_s=interval_s,
+        interval_s=float(Grid(interval_s).near(interval_s)),
         deadline_s=deadline_s,
         capacity=options.capacity,
         traced=traced,

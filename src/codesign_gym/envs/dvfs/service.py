@@ -1,44 +1,44 @@
 """How queued requests are served within one control interval, for a batch of devices at once.
 
 One server, first come first served. Within an interval clocks and threshold are fixed, so a request's time is known
-when it starts: it begins when it has come and the one before it has ended (Lindley's recursion). The first few places
-of every line are served together; the few devices that are fast enough for more go into another round. Arrays of
-places are (places, batch), so that the batch lies in one piece.
+when it starts: it begins when it is ready and the one before it has ended. With a request ready at a, its time s and S
+the sum of the times up to and including its own, that recursion (Lindley, 1952) has a closed form,
+
+    end_k = S_k + max over j <= k of (a_j - S_(j-1)),
+
+a running sum and a running maximum, where no a is before the end of the request in service. So the lines of all
+devices are laid end to end in one array, which is as long as there are requests, and no device waits for the longest
+line. Lines are moved apart in time, so that no maximum reaches from one into the next.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign_gym.envs.dvfs.grid import Grid
 from codesign_gym.envs.dvfs.tables import Tables
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-#: Places of a line that are served in the first round, which most devices need no more than, and in every further one.
-FIRST_PLACES, MORE_PLACES = 2, 8
-
 
 class Demand(NamedTuple):
     """What devices are asked to do in an interval, and how they are set."""
 
-    arrival_s: Floats  # (batch, requests + 1) ascending, infinite at last
+    arrival_s: Floats  # (batch, requests + 1) ascending
     sample: Ints  # (batch, requests + 1)
     arrived: Ints  # (batch,) requests that come before the interval's end
     setting: Ints  # (batch,)
     level: Ints  # (batch,) position of the exit threshold
-    until_s: Floats  # (batch,)
-
-    def of(self, rows: Ints) -> Demand:
-        """That of some devices; the requests' columns stay whole, since rows are looked up in them."""
-        return self._replace(
-            arrived=self.arrived[rows], setting=self.setting[rows], level=self.level[rows], until_s=self.until_s[rows]
-        )
+    start_s: Floats  # (batch,) of the interval
+    stall_s: Floats  # (batch,) from the start until clocks have changed
+    wake_s: Floats  # (batch,) from a request's arrival until it is ready
 
 
 class Standing(NamedTuple):
@@ -47,28 +47,37 @@ class Standing(NamedTuple):
     head: Ints  # first request that has not started
     left: Floats  # share of the request in service that is still to do, 0 if there is none
     running: Ints  # the request in service
-    answer: Ints  # twice the exit that it leaves by, and one more if its answer is right
-    free_s: Floats  # when it goes on, or the next may start
-
-    def of(self, rows: Ints) -> Standing:
-        """That of some devices."""
-        return Standing(self.head[rows], self.left[rows], self.running[rows], self.answer[rows], self.free_s[rows])
+    answer: Ints  # the exit that it leaves by, and as many more as there are exits if its answer is right
 
 
 class Tally(NamedTuple):
     """What an interval added up to."""
 
     busy_s: Floats  # (exits, batch)
-    answers: Floats  # (2 * exits, batch) requests answered wrongly and rightly at each exit
+    by_exit: Ints  # (exits, batch) requests answered
+    correct: Ints  # (batch,) of these rightly
     late: Ints  # (batch,) of these after their deadline
 
 
-class _Served(NamedTuple):
-    """What a round did, place by place, all of shape (places * devices,)."""
+class _Places(NamedTuple):
+    """Requests that are in service, one a device, and behind them the lines, laid end to end."""
 
-    kind: Ints  # answer * batch + device
-    busy_s: Floats
-    answered: NDArray[np.bool_]
+    behind: Ints  # (in lines,) the device of each request in a line
+    device: Ints  # (batch + in lines,) that of each, as in the three below
+    at: Ints  # number among all requests of all devices
+    answer: Ints  # as in Standing
+    seconds: Floats  # what it takes from its beginning
+    line: Ints  # (batch,) number of a device's first request among all
+    length: Ints  # (batch,) of its line
+    first: Ints  # (batch,) where that begins in ``behind``
+
+
+class _Times(NamedTuple):
+    """When requests come, begin and end, (batch + in lines,), since the interval's start."""
+
+    came_s: Floats
+    begin_s: Floats
+    end_s: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,96 +86,88 @@ class Server:
 
     Attributes:
         tables: what requests cost.
+        grid: of the interval; all times in a :class:`Demand` lie on it.
         deadline_s: from a request's arrival to its answer.
     """
 
     tables: Tables
+    grid: Grid
     deadline_s: float
 
     def serve(self, demand: Demand, standing: Standing) -> tuple[Standing, Tally]:
         """Serve every line to the interval's end."""
-        batch, kinds = len(standing.head), 2 * self.tables.workload.exits
-        rows = np.arange(batch)
-        standing, served, late, more = self._round(demand, standing, rows, FIRST_PLACES, batch)
-        rounds, rows = [served], more.nonzero()[0]
-        while len(rows):
-            part, served, added, more = self._round(demand.of(rows), standing.of(rows), rows, MORE_PLACES, batch)
-            for column, new in zip(standing, part, strict=True):
-                column[rows] = new
-            late[rows] += added
-            rounds.append(served)
-            rows = rows[more]
-        kind, busy_s, answered = (np.concatenate(parts) for parts in zip(*rounds, strict=True))
-        busy, answers = (
-            np.asarray(np.bincount(kind, weights, kinds * batch), dtype=np.float64).reshape(kinds, batch)
-            for weights in (busy_s, answered)
-        )
-        return standing, Tally(busy[::2] + busy[1::2], answers, late)
-
-    def _round(
-        self, demand: Demand, standing: Standing, rows: Ints, places: int, batch: int
-    ) -> tuple[Standing, _Served, Ints, NDArray[np.bool_]]:
-        """The request in service (place 0) and the first so many behind it; late ones; and who may start more."""
-        head, left, running, answer, free_s = standing
-        shape, width = (places + 1, len(rows)), demand.sample.shape[1]
-        until_s, lines, seconds_at = demand.until_s, rows * width, demand.setting * (2 * self.tables.workload.exits)
-        # Requests in their places. A line that is shorter reads on into its end, which never comes; the last one is
-        # clipped to it.
-        at = np.empty(shape, dtype=np.int64)
-        at[0] = running
-        np.add(head, _PLACES[:places], out=at[1:])
-        at += lines
-        due_s = demand.arrival_s.take(at, mode="clip")
-        answers = np.empty(shape, dtype=np.int64)
-        answers[0] = answer
-        sample = demand.sample.take(at[1:], mode="clip") + demand.level * len(self.tables.workload.weights)
-        self._answers.take(sample, out=answers[1:], mode="clip")
-        seconds = self._seconds.take(seconds_at + answers, mode="clip")
-
-        begin, end = due_s.copy(), np.empty(shape)
-        begin[0] = free_s
-        np.multiply(left, seconds[0], out=end[0])  # where none is in service, its place takes no time
-        end[0] += free_s
-        for k in range(1, len(end)):
-            np.maximum(begin[k], end[k - 1], out=begin[k])
-            np.add(begin[k], seconds[k], out=end[k])
-        due_s += self.deadline_s
-        started, answered, late = begin < until_s, end <= until_s, end > due_s
-        answered[0] &= left > 0
+        places = self._laid(demand, standing)
+        came_s, begin_s, end_s = self._served(demand, standing, places)
+        batch, until_s = len(places.length), self.grid.interval_s
+        answered = end_s <= until_s
+        answered[:batch] &= standing.left > 0
+        late = end_s - came_s > self.deadline_s
         late &= answered
-        last = _count(started[1:])  # place of the last that has started, or 0
-        place = last * len(rows) + np.arange(len(rows))
-        ends = end.take(place)
-        busy_s = np.minimum(end, until_s)
-        busy_s -= np.minimum(begin, until_s, out=begin)
-        kind = answers * batch
-        kind += rows
-        served = _Served(kind.ravel(), busy_s.ravel(), answered.ravel())
-        after = Standing(
-            head=head + last,
-            left=np.maximum(ends - until_s, 0.0) / seconds.take(place),
-            running=at.take(place) - lines,
-            answer=answers.take(place),
-            free_s=end[-1],
-        )
-        return after, served, _count(late), (end[-1] < until_s) & (after.head < demand.arrived)
+        begun = places.length - np.bincount(places.behind[begin_s[batch:] >= until_s], minlength=batch)
+        last = np.where(begun > 0, places.first + begun + (batch - 1), np.arange(batch))
+        left = np.maximum(end_s.take(last) - until_s, 0.0)
+        left /= places.seconds.take(last)
+        after = Standing(standing.head + begun, left, places.at.take(last) - places.line, places.answer.take(last))
+
+        busy_s = np.minimum(end_s, until_s, out=end_s)
+        busy_s -= np.minimum(begin_s, until_s, out=begin_s)
+        kind = places.answer * batch
+        kind += places.device
+        kinds = 2, self.tables.workload.exits, batch
+        wrong_s, right_s = np.asarray(np.bincount(kind, busy_s, prod(kinds)), dtype=np.float64).reshape(kinds)
+        wrong, right = np.bincount(kind.take(answered.nonzero()[0]), None, prod(kinds)).reshape(kinds)
+        late_at = np.bincount(places.device.take(late.nonzero()[0]), None, batch)
+        return after, Tally(wrong_s + right_s, wrong + right, reduce(np.add, right), late_at)
+
+    def _laid(self, demand: Demand, standing: Standing) -> _Places:
+        """Who is where, and what each request takes."""
+        batch, width = demand.sample.shape
+        rows = np.arange(batch)
+        count, line = demand.arrived - standing.head, rows * width
+        first = count.cumsum() - count
+        behind = np.repeat(rows, count)
+        device = np.concatenate([rows, behind])
+        at, answer = np.empty_like(device), np.empty_like(device)
+        np.add(standing.running, line, out=at[:batch])
+        np.add((standing.head + line - first).take(behind), np.arange(len(behind)), out=at[batch:])
+        answer[:batch] = standing.answer
+        brought = (demand.level * len(self.tables.workload.weights)).take(behind)
+        brought += demand.sample.take(at[batch:])
+        self._answers.take(brought, out=answer[batch:], mode="clip")
+        taking = (demand.setting * (2 * self.tables.workload.exits)).take(device)
+        taking += answer
+        return _Places(behind, device, at, answer, self._seconds.take(taking), line, count, first)
+
+    def _served(self, demand: Demand, standing: Standing, places: _Places) -> _Times:
+        """The closed form."""
+        behind, seconds, batch = places.behind, places.seconds, len(places.length)
+        came_s = demand.arrival_s.take(places.at)
+        came_s -= demand.start_s.take(places.device)
+        begin_s, end_s = np.empty_like(seconds), np.empty_like(seconds)
+        begin_s[:batch] = demand.stall_s
+        np.add(demand.stall_s, self.grid.near(standing.left * seconds[:batch]), out=end_s[:batch])
+
+        sums_s = np.zeros(len(behind) + 1)
+        seconds[batch:].cumsum(out=sums_s[1:])
+        later_s = (sums_s.take(places.first) + np.arange(batch) * self.grid.span_s).take(behind)
+        ready_s = came_s[batch:] + demand.wake_s.take(behind)
+        np.maximum(ready_s, end_s[:batch].take(behind), out=ready_s)
+        np.minimum(ready_s, self.grid.interval_s, out=ready_s)  # what is later does not begin, and keeps to its span
+        ready_s += later_s
+        ready_s -= sums_s[:-1]
+        np.maximum.accumulate(ready_s, out=end_s[batch:])
+        end_s[batch:] += sums_s[1:]
+        end_s[batch:] -= later_s
+        np.subtract(end_s[batch:], seconds[batch:], out=begin_s[batch:])
+        return _Times(came_s, begin_s, end_s)
 
     @cached_property
     def _answers(self) -> Ints:
-        """Twice the exit that a sample leaves by at a threshold, and one more if that is right; sample fastest."""
+        """The exit that a sample leaves by at a threshold, and more by all exits if that is right; sample fastest."""
         workload = self.tables.workload
-        return (2 * workload.leaves + workload.correct).T.ravel()
+        return (workload.leaves + workload.exits * workload.correct).T.ravel()
 
     @cached_property
     def _seconds(self) -> Floats:
-        """What an answer takes at a setting, the answer fastest."""
-        return np.repeat(self.tables.latency_s, 2, axis=1).ravel()
-
-
-_PLACES = np.arange(MORE_PLACES)[:, None]
-
-
-def _count(marked: NDArray[np.bool_]) -> Ints:
-    """How many of a few places are marked, (batch,), of (places, batch)."""
-    count = np.add.reduce(marked.view(np.uint8), axis=0, dtype=np.uint8)
-    return np.asarray(count, dtype=np.int64)
+        """What an answer takes at a setting, the answer fastest, on the grid."""
+        return self.grid.near(np.tile(self.tables.latency_s, 2)).ravel()

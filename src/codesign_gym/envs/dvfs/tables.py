@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ class Workload:
         """Share of the requests answered rightly at each threshold, shape (thresholds,)."""
         return np.asarray((self.weights[:, None] * self.correct).sum(0))
 
-    def samples(self, uniform: Floats) -> Ints:
+    def samples(self, uniform: NDArray[np.floating[Any]]) -> Ints:
         """Sample numbers from uniform numbers in [0, 1), of equal shape."""
         if len(self.records) == 1:
             only = len(self.records[0])
@@ -148,14 +149,21 @@ class Tables:
         """The least seconds that any request takes."""
         return float(self.latency_s.min())
 
+    def busy(self, setting: Ints, by_exit: Floats) -> Floats:
+        """How long each domain is busy, (domains, batch), from the time spent on requests by exit, (exits, batch)."""
+        of_exit = self._activity_rows.take(setting, axis=1).reshape(len(by_exit), -1, len(setting))
+        of_exit *= by_exit[:, None]
+        return reduce(np.add, of_exit)  # no matrix product, which may round a batch of one otherwise than one of many
+
     @cached_property
-    def activity_rows(self) -> Floats:
-        """The same, as rows that are quick to look up: shape (exits * domains, settings)."""
+    def _activity_rows(self) -> Floats:
+        """The activity as rows that are quick to look up, (exits * domains, settings)."""
         return np.ascontiguousarray(self.activity.reshape(len(self.settings), -1).T)
 
     def number(self, index: Ints) -> Ints:
         """Numbers of settings, shape (batch,), from clock positions (batch, domains)."""
-        return np.asarray(sum(column * stride for column, stride in zip(index.T, self.strides, strict=True)))
+        *others, last = index.T  # the last stride is 1
+        return reduce(np.add, [column * stride for column, stride in zip(others, self.strides, strict=False)], last)
 
     def check_deadline(self, deadline_s: float) -> None:
         """Raises :class:`Infeasible` where a network is too slow for the deadline at its first exit and best clocks."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.envs.dvfs.core import TRACE
+from codesign_gym.envs.dvfs.state import TRACE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from codesign_gym.envs.dvfs.core import DvfsCore, DvfsState
+    from codesign_gym.envs.dvfs.core import DvfsCore
+    from codesign_gym.envs.dvfs.state import DvfsState
 
 INCHES, DOTS_PER_INCH = (8.0, 7.5), 72
 
