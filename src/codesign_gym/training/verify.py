@@ -88,6 +88,9 @@ def _checks(name: str, folder: Path) -> tuple[Found, ...]:
         return (Damaged(f"its tables hold what cannot be compared: {reason}"),)
 
 
+#: Relative differences that may come from the digits of a table.
+ROUNDED = 1e-3
+
 HEADINGS = ("model", "table", "quantity", "rows", "exact", "MAPE", "Spearman", "asked for", "verdict")
 
 
@@ -115,7 +118,7 @@ def rows(verified: Sequence[Verified]) -> list[tuple[Any, ...]]:
             _short(found.table),
             found.quantity,
             found.rows,
-            f"{100 * found.exact_share:.1f} %",
+            f"{100 * found.exact_share:.1f} %{_loosely(found)}",
             f"{found.mape_percent:.3g} %",
             _number(found.spearman, "{:.4f}"),
             _bar(found),
@@ -193,11 +196,16 @@ def _short(table: str) -> str:
 def _bar(found: Check) -> str:
     bar = found.bar
     asked = [
-        f"exact {100 * bar.exact_share:g} %" if bar.exact_share is not None else "",
+        f"exact {100 * bar.exact_share:g} %{_loosely(found)}" if bar.exact_share is not None else "",
         f"MAPE {bar.mape_percent:g} %" if bar.mape_percent is not None else "",
         f"Spearman {bar.spearman:g}" if bar.spearman is not None else "",
     ]
     return ", ".join(part for part in asked if part)
+
+
+def _loosely(found: Check) -> str:
+    """What counts as exact, where that is more than figures that a table has rounded."""
+    return f" within {100 * found.bar.tolerance:.3g} %" if found.bar.tolerance >= ROUNDED else ""
 
 
 def _number(value: float, form: str) -> str:
