@@ -59,7 +59,7 @@ NOTES = (
     "axis is the way from there to perfection. The score of single-objective agents (PPO, annealing) is the sum of the "
     "three ways; their hypervolume is that of all designs they scored.",
     "All agents walk one environment, whose masks offer only what the board has DSPs and block RAMs for. bayesian-multi, "
-    "which takes some ten minutes of a core for every seed at scale full, joins with --agents.",
+    "which takes minutes of a core for every seed at scale full, joins with --agents.",
 )
 
 
