@@ -21,8 +21,8 @@ class LayerOpsEnv(ConfiguredEnv):
 
     ## Action Space
 
-    One choice among the operators of the next layer, cheapest first. The number of actions is that of the layer with
-    the most operators; those that a layer does not have are never legal.
+    One choice among the operators of the next layer, in the order of the space, which is about from cheap to dear. The
+    number of actions is that of the layer with the most operators; those that a layer does not have are never legal.
 
     | `action`        | space                          | meaning                                        |
     |-----------------|--------------------------------|------------------------------------------------|

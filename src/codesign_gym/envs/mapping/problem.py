@@ -53,6 +53,9 @@ class MappingProblem(Computed):
     sought: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        for name in self.sought:
+            if name not in OBJECTIVES:
+                raise UnknownName("objective", name, OBJECTIVES)
         taken = [float(mapper.occupancy(mapper.least[None])[0]) for mapper in self.mappers]
         if max(taken) > 1:
             layer = self.layer_names[taken.index(max(taken))]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_gym.errors import BadConfig
+from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.simulators.hardware.calibration.sheet import Sheet, read_sheet
 from codesign_gym.simulators.hardware.calibration.sheet import values as told
 from codesign_gym.simulators.hardware.lookup.cost import Lookup, TableFile, ValueColumn
@@ -102,7 +102,7 @@ def _layout(sheet: Sheet, device: str | None) -> TableFile:
     }
     measured = [column.removesuffix("_latency") for column in columns if column.endswith("_latency")]
     if device is not None and "latency" not in values:
-        raise BadConfig(f"{path}: no column {device}_latency; accepted devices: {', '.join(measured) or 'none'}")
+        raise BadConfig(f"{path}: {UnknownName('cost_column', device, measured)}")
     if device is None and told(sheet, "latency_s", zero=True) is None:
         accepted = (
             f"cost_column {' or '.join(measured)}" if measured else "a column latency_ms or <cost_column>_latency"

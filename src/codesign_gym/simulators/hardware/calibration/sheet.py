@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -28,11 +29,19 @@ BITS = ("weight_bits", "activation_bits")
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """A CSV file as text, indexed by the numbers of its rows, with its fingerprint."""
+    """A CSV file as text, indexed by the numbers of its rows, with its fingerprint.
+
+    Attributes:
+        path: of the file.
+        frame: its cells.
+        sha256: of its content.
+        called: what the file calls columns that go by another name here.
+    """
 
     path: Path
     frame: pd.DataFrame
     sha256: str
+    called: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -84,7 +93,8 @@ class Sheet:
             more = f" (and {bad.sum() - 1} more rows)" if bad.sum() > 1 else ""
             first = int(np.argmax(bad))
             raise BadConfig(
-                f"{self.row(first)}: {column} is {self.frame[column].iloc[first]}; accepted: {accepted}{more}"
+                f"{self.row(first)}: {self.called.get(column, column)} is {self.frame[column].iloc[first]}; "
+                f"accepted: {accepted}{more}"
             )
 
     def row(self, position: int) -> str:

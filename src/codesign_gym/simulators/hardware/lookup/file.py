@@ -55,7 +55,9 @@ def _renamed(sheet: Sheet, content: TableFile) -> Sheet:
     if not content.values:
         kept += [c for c in sheet.frame.columns if c.partition("_")[0] in QUANTITIES and c not in kept]
     chosen = {c: c for c in kept} | content.keys | measured
-    return replace(sheet, frame=pd.DataFrame({name: sheet.frame[column] for name, column in chosen.items()}))
+    return replace(
+        sheet, frame=pd.DataFrame({name: sheet.frame[column] for name, column in chosen.items()}), called=chosen
+    )
 
 
 def _column(name: str, value: ValueColumn) -> str:

@@ -58,8 +58,8 @@ NOTES = (
     f"Reference point of all hypervolumes: accuracy {ACCURACY}, {1e3 * LATENCY_S:g} ms an image, {POWER_W:g} W; each "
     "axis is the way from there to perfection. The score of single-objective agents (PPO, annealing) is the sum of the "
     "three ways; their hypervolume is that of all designs they scored.",
-    "All agents walk one environment, whose masks offer only what the board has DSPs and block RAMs for. bayesian-multi, "
-    "which takes minutes of a core for every seed at scale full, joins with --agents.",
+    "All agents walk one environment, whose masks offer only what the board has DSPs and block RAMs for. "
+    "bayesian-multi, which takes minutes of a core for every seed at scale full, joins with --agents.",
 )
 
 
