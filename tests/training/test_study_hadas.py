@@ -7,6 +7,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from codesign_gym.agents import interface
+from codesign_gym.agents.recorder import Limits
 from codesign_gym.envs.early_exit.factory import Options, build, early_exit_problem
 from codesign_gym.training.cli import app
 from codesign_gym.training.studies.hadas import designs, searches, sensitivity, systems
@@ -78,7 +80,7 @@ def test_hypervolume_is_the_area_that_is_dominated(problem) -> None:
 def test_both_searches_spend_their_grant_and_the_sequential_one_fixes_what_it_has_chosen(cache) -> None:
     core = build(Options(backbones=("digits-exits-tiny", "digits-exits-shallow"), floor=1.0))
     for name, agent in searches.agents().items():
-        recorder = searches.searched(core, agent, 300, 0)
+        recorder = interface.searched(agent, core, Limits.of(300), 0)
         assert recorder.evaluations <= 300
         assert recorder.spent == 1
         tried = np.array(recorder.designs)
