@@ -82,7 +82,7 @@ def test_the_largest_network_is_exact_and_one_more_is_refused() -> None:
 def test_misuse_by_code_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="different names"):
         network("twice", [{}, {}], ["a", "a"])
-    with pytest.raises(ValueError, match="unknown columns"):
+    with pytest.raises(ValueError, match="unknown column"):
         network("odd", [{"channels": 3}], ["a"])
 
 

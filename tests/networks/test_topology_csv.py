@@ -175,3 +175,10 @@ def test_sizes_agree_with_the_simulator(references, write) -> None:
     net = from_csv(write(HEADER + "\n".join(lines)))
     expected = table[["gemm_M", "gemm_N", "gemm_K"]].to_numpy()
     assert np.stack(net.layers.gemm[1:], axis=-1).tolist() == expected.tolist()
+
+
+def test_a_file_without_a_header_is_refused_and_loses_no_layer(tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text("c1,8,8,3,3,1,1,1,\nc2,8,8,3,3,1,2,1,\n")
+    with pytest.raises(UnsupportedNetwork, match="line 1: 'c1,8,8,3,3,1,1,1,' is a layer; accepted: a header"):
+        from_csv(path)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from codesign_gym.errors import UnsupportedNetwork
+from codesign_gym.errors import UnsupportedNetwork, suggestion
 
 Array = Any  # a NumPy or torch array; cost models are written against the array API
 
@@ -218,8 +218,8 @@ def network(name: str, rows: list[dict[str, int]], layer_names: list[str]) -> Ne
     """
     if len(rows) != len(layer_names) or len(set(layer_names)) != len(layer_names):
         raise ValueError(f"{name}: {len(rows)} rows need as many different names, got {layer_names}")
-    if unknown := {column for row in rows for column in row} - set(COLUMNS):
-        raise ValueError(f"{name}: unknown columns {sorted(unknown)}")
+    if unknown := sorted({column for row in rows for column in row} - set(COLUMNS)):
+        raise ValueError(f"{name}: unknown column {unknown[0]!r}{suggestion(unknown[0], COLUMNS)}")
     for layer, row in zip(layer_names, rows, strict=True):
         _check_row(f"network {name!r}: layer {layer!r}", row)
     exact = Layers(**{column: _exact([row.get(column, _default(column)) for row in rows]) for column in COLUMNS})

@@ -57,6 +57,10 @@ def from_csv(path: str | Path) -> Network:
     except UnicodeDecodeError as error:
         raise StorageError(f"{path}: not a text file in UTF-8") from error
     header = _fields(lines[0]) if lines else []
+    if len(header) > 1 and all(re.fullmatch(r"[-+.\deE:]+", field) for field in header[1:4]):
+        raise UnsupportedNetwork(
+            f"{path}, line 1: {lines[0][:60]!r} is a layer; accepted: a header, then a line a layer"
+        )
     products = [field.upper() for field in header[1:4]] == ["M", "N", "K"]
     layers = [
         (_gemm_row if products else _conv_row)(f"{path}, line {number}", fields)

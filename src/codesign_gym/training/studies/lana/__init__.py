@@ -26,7 +26,7 @@ def study(scale: str, chosen: str | None, console: Console) -> Report:
         chosen: agents to compare; None or ``all`` for the scale's own, or ids joined by commas.
         console: where progress is shown.
     """
-    agents.agents_of(chosen)  # a wrong name is told before the long parts run
+    agents.agents_of(chosen, scale)  # a wrong name is told before the long parts run
     reasons = {name: absent(name) if name in NETWORKS[scale] else FULL_ONLY for name in NETWORKS["full"]}
     networks = tuple(name for name, reason in reasons.items() if reason is None)
     for name in networks:  # here, lest several processes train the same teacher

@@ -16,9 +16,10 @@ from codesign_gym.training.studies.lana.problem import replaced, search, tables
 from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.study import Claim, Table
 
-#: Operators are names, not amounts: a categorical policy over legal ones. PPO with a Gaussian stands in the table.
+#: Operators are names, not amounts: a categorical policy over legal ones. At scale full one with a Gaussian beside it.
 LEARNER = "maskable-ppo"
-BASELINES = ("ppo", "random", "evolutionary", "greedy", "milp", "dynamic-programming")
+LEARNERS = {"small": (LEARNER,), "full": (LEARNER, "ppo")}
+BASELINES = ("random", "evolutionary", "greedy", "milp", "dynamic-programming")
 EVALUATIONS = 600
 #: Shares of the latency at which agents search.
 SHARES = {"small": (0.4,), "full": (0.3, 0.5)}
@@ -44,7 +45,7 @@ class Found:
 
 def run(scale: str, chosen: str | None, console: Console, networks: tuple[str, ...]) -> Part:
     """A table, and the learner's claim."""
-    names = agents_of(chosen)
+    names = agents_of(chosen, scale)
     jobs = [
         replace(case, agent=name, evaluations=EVALUATIONS)
         for case in cases(scale, networks, SHARES[scale])
@@ -74,14 +75,14 @@ def searched(case: Case) -> Found:
     return Found(case, loss, optimum, recorder.evaluations)
 
 
-def agents_of(chosen: str | None) -> tuple[str, ...]:
-    """The agents to compare: the learner or those chosen, and the baselines.
+def agents_of(chosen: str | None, scale: str) -> tuple[str, ...]:
+    """The agents to compare: the scale's learners or those chosen, and the baselines.
 
     Raises:
         UnknownName: for an agent that does not exist.
     """
     if chosen is None or chosen == "all":
-        return (LEARNER, *BASELINES)
+        return (*LEARNERS[scale], *BASELINES)
     known = interface.CATALOG.names()
     wanted = tuple(chosen.split(","))
     for name in wanted:
