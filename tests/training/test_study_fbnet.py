@@ -60,6 +60,16 @@ def test_a_swap_compares_on_one_device() -> None:
     assert gain > 1
 
 
+def net(quality: float) -> Net:
+    return Net(1.0, (), 1e-3, quality, 1.0)
+
+
+def test_nets_are_compared_at_the_nearest_qualities_of_useful_ones() -> None:
+    here, there = [net(0.01), net(0.9), net(0.72)], [net(0.01), net(0.6), net(0.7)]
+    assert dnas.equals(here, there) == (here[2], there[2])
+    assert dnas.equals(here[:1], there) == (here[0], there[0])  # nothing useful to compare
+
+
 def test_agents_to_compare_are_known_and_always_beside_the_baselines() -> None:
     assert agents.agents_of("ppo", ()) == ("ppo", *agents.BASELINES)
     assert agents.agents_of(None, ("gumbel", "random")).count("random") == 1

@@ -60,7 +60,7 @@ def test_a_multiplier_that_ends_at_zero_fails_the_claim() -> None:
 
 
 def test_the_perceptron_is_fitted_to_the_simulators_latencies() -> None:
-    fitted = searches.predictor(0)
+    fitted = searches.predictor(0, "small")
     made = problem(Setting(searches.SPACE, searches.DEVICE, searches.MIDDLE_MS), 0)
     designs = made.space.sample(np.random.default_rng(9), 200)
     simulated = np.array([measure(made, design)[0] for design in designs])

@@ -28,7 +28,8 @@ class Gumbel:
             tables may, where the factor would have no say.
         temperature: of the first epoch.
         cooling: what it is multiplied by after each of ``epochs``.
-        learning_rate: of Adam.
+        learning_rate: of Adam ...
+        pace: ... in epochs of so many gradient steps; where an epoch has more, it is as much smaller.
         epochs: at most; where the grant has fewer proposals than three an epoch, there are fewer that cool faster.
         samples: designs drawn from the mixture and proposed after an epoch, beside the likeliest.
 
@@ -43,6 +44,7 @@ class Gumbel:
     temperature: float = 5.0
     cooling: float = 0.956
     learning_rate: float = 0.1
+    pace: int = 20
     epochs: int = 90
     samples: int = 1
 
@@ -51,7 +53,7 @@ class Gumbel:
         number("gumbel", 0.0, 1e3, beta=self.beta, floor=self.floor)
         number("gumbel", 10.0, 1e15, unit=self.unit)
         number("gumbel", 1e-3, 1.0, cooling=self.cooling)
-        whole("gumbel", 1, epochs=self.epochs)
+        whole("gumbel", 1, pace=self.pace, epochs=self.epochs)
         whole("gumbel", 0, samples=self.samples)
 
     def run(self, task: Task) -> None:
@@ -66,7 +68,7 @@ class Gumbel:
     def search(self, subject: Subject, schedule: Schedule, seed: int, charge: Charge) -> Iterator[Epoch]:
         """One state after every epoch."""
         mixture = Mixture.even(subject.allowed, seed)
-        optimizer = torch.optim.Adam([mixture.weights], lr=self.learning_rate)
+        optimizer = torch.optim.Adam([mixture.weights], lr=schedule.shortened(self.learning_rate, self.pace))
         weights = torch.full((len(subject.constraints),), self.beta)
         for epoch in schedule.epochs():
             temperature = self.temperature * self.cooling**epoch

@@ -44,6 +44,7 @@ class LightNas:
         settling: in so many last epochs, a design that is nearly at its limits is hardly changed: the learning rate is
             multiplied by the largest excess or slack ...
         near: ... as long as that is below this, a share of the limit (the paper's 0.15 ms of 25 ms).
+        pace: gradient steps an epoch that both rates are told for; where an epoch has more, they are as much smaller.
         epochs: at most; where the grant has fewer proposals than three an epoch, there are fewer, that count for more.
         samples: designs drawn from the mixture and proposed after an epoch, beside the likeliest.
 
@@ -61,6 +62,7 @@ class LightNas:
     weight_decay: float = 0.01
     settling: int = 45
     near: float = 0.006
+    pace: int = 16
     epochs: int = 90
     samples: int = 1
 
@@ -69,7 +71,7 @@ class LightNas:
         number("lightnas", 1e-3, 1e3, temperature=self.temperature, coolest=self.coolest)
         number("lightnas", 1e-9, 1e3, learning_rate=self.learning_rate)
         number("lightnas", 0.0, 1e3, cooling=self.cooling, weight_decay=self.weight_decay, near=self.near)
-        whole("lightnas", 1, halving=self.halving, epochs=self.epochs)
+        whole("lightnas", 1, halving=self.halving, pace=self.pace, epochs=self.epochs)
         whole("lightnas", 0, settling=self.settling, samples=self.samples)
 
     def run(self, task: Task) -> None:
@@ -85,20 +87,21 @@ class LightNas:
         """One state after every epoch."""
         mixture = Mixture.even(subject.allowed, seed)
         adam = torch.optim.Adam([mixture.weights], self.learning_rate, BETAS, weight_decay=self.weight_decay)
+        ascent = schedule.shortened(self.multiplier_rate, self.pace)
         multipliers = torch.full((len(subject.constraints),), float(self.multiplier))
         excess = _excess(subject, mixture)
         for epoch in schedule.epochs():
             temperature = max(self.coolest, self.temperature * math.exp(-self.cooling * epoch))
             for _ in range(schedule.steps):
                 charge(1)
-                adam.param_groups[0]["lr"] = self._rate(epoch, excess)
+                adam.param_groups[0]["lr"] = schedule.shortened(self._rate(epoch, excess), self.pace)
                 path = mixture.hard(temperature)
                 loss = subject.relaxed.loss(path)[0] + multipliers @ (subject.usages(path)[0] - 1)
                 adam.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 adam.step()
                 excess = _excess(subject, mixture)
-                multipliers = (multipliers + self.multiplier_rate * excess).clamp(min=0)
+                multipliers = (multipliers + ascent * excess).clamp(min=0)
             yield snapshot(subject, mixture, temperature, multipliers)
 
     def _rate(self, epoch: float, excess: Tensor) -> float:

@@ -58,6 +58,10 @@ class Schedule:
         """The nominal number of every epoch, from 0."""
         return (turn * self.nominal / self.turns for turn in range(self.turns))
 
+    def shortened(self, size: float, pace: int) -> float:
+        """A step size told for epochs of ``pace`` steps: where epochs have more, steps are as much shorter."""
+        return size * min(1.0, pace / self.steps)
+
 
 class Searcher(Protocol):
     """A gradient search, which makes epochs of mixtures."""

@@ -20,8 +20,8 @@ from codesign_gym.training.studies.fbnet.problems import Setting, best_quality, 
 SPACE, DEVICE = "lightnas", "raspberry-pi-4"
 TARGETS_MS = (7.0, 8.0, 9.0, 10.0, 11.0, 12.0)
 MIDDLE_MS = 9.0  # at which the fixed weight is right
-STEPS = 16  # gradient steps in each of 90 epochs
-DESIGNS = 4000  # that the predictor is fitted to and judged by
+STEPS = {"small": 16, "full": 48}  # gradient steps in each of 90 epochs
+DESIGNS = {"small": 4000, "full": 10_000}  # that the predictor is fitted to and judged by; the latter are the paper's
 
 TABLE, PERCEPTRON = "look-up table", "perceptron"
 
@@ -34,11 +34,13 @@ class Search:
         target_ms: the limit.
         seed: of the quality, the search and the predictor.
         latency: how the search knows latencies: :data:`TABLE` or :data:`PERCEPTRON`.
+        scale: of the study.
     """
 
     target_ms: float
     seed: int
     latency: str = TABLE
+    scale: str = "small"
 
     @property
     def setting(self) -> Setting:
@@ -97,19 +99,18 @@ def run(search: Search) -> Found:
     return _run(search, shipped())
 
 
-def run_fixed(seed: int) -> Fixed:
-    """Learn the middle target's multiplier, then search with it as a fixed weight."""
-    middle = Search(MIDDLE_MS, seed)
-    learned = run(middle).multipliers[-1]
+def run_fixed(search: Search) -> Fixed:
+    """Learn a target's multiplier, then search with it as a fixed weight."""
+    learned = run(search).multipliers[-1]
     # Settling looks at the target, of which a fixed weight knows nothing.
-    found = _run(middle, replace(shipped(), multiplier=learned, multiplier_rate=0.0, settling=0))
-    return Fixed(seed, found.latency_s)
+    found = _run(search, replace(shipped(), multiplier=learned, multiplier_rate=0.0, settling=0))
+    return Fixed(search.seed, found.latency_s)
 
 
 def _run(search: Search, agent: LightNas) -> Found:
     made = problem(search.setting, search.seed)
-    fitted = predictor(search.seed) if search.latency == PERCEPTRON else None
-    schedule = Schedule(agent.epochs, STEPS, agent.epochs)
+    fitted = predictor(search.seed, search.scale) if search.latency == PERCEPTRON else None
+    schedule = Schedule(agent.epochs, STEPS[search.scale], agent.epochs)
     trace = list(epochs(agent, _subject(made, fitted), schedule, search.seed))
     latency_s, quality = measure(made, trace[-1].design)
     limit = made.constraints[0].limit
@@ -130,10 +131,10 @@ def _subject(made: LayerOpsProblem, fitted: Predictor | None) -> Subject:
 
 
 @cache
-def predictor(seed: int) -> Predictor:
+def predictor(seed: int, scale: str) -> Predictor:
     """LightNAS's perceptron, fitted to designs that the simulator has costed."""
     made = problem(Setting(SPACE, DEVICE, MIDDLE_MS), seed)
-    designs = spread(made.space.allowed, DESIGNS, np.random.default_rng(seed))
+    designs = spread(made.space.allowed, DESIGNS[scale], np.random.default_rng(seed))
     latency_s = made.costs.of(designs)[:, made.costs.names.index("latency_s")]
     layers, operators = tables(made).groups, tables(made).choices
     return fit(lambda: Perceptron(layers, operators), designs, latency_s, operators, Recipe(), seed)
