@@ -8,7 +8,8 @@ only when a name is looked up.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -27,11 +28,13 @@ class Catalog:
         folder: its folder under ``codesign_gym/configs``; the entry-point group is
             ``codesign_gym.<folder>``.
         suffixes: how the paths of users' own files end.
+        made: id to ``"module:attribute"``, of what this package ships and no file could hold.
     """
 
     kind: str
     folder: str
     suffixes: tuple[str, ...] = (".yaml", ".yml")
+    made: Mapping[str, str] = field(default_factory=dict)
 
     def shipped(self) -> dict[str, Path]:
         """Id to YAML file, of what this package ships."""
@@ -44,7 +47,7 @@ class Catalog:
 
     def names(self) -> list[str]:
         """Every id, sorted."""
-        return sorted({*self.shipped(), *self.plugged_in()})
+        return sorted({*self.shipped(), *self.made, *self.plugged_in()})
 
     def locate(self, name: str) -> Path | Any:
         """The file a name stands for, or the object when it is ``"module:attribute"``.
@@ -61,9 +64,9 @@ class Catalog:
             if not path.is_file():
                 raise BadConfig(f"{self.kind} file {name!r} does not exist")
             return path
-        plugged_in = self.plugged_in()
-        if name in plugged_in:
-            return _as_path(attribute(plugged_in[name]))
+        references = {**self.plugged_in(), **self.made}
+        if name in references:
+            return _as_path(attribute(references[name]))
         if ":" in name:
             return _as_path(attribute(name))
         if Path(name).is_file():

@@ -146,7 +146,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "budget of nothing": ({"budget": {"area_mm2": 0.0}}, "budget 'area_mm2' is 0.0"),
     "device of another model": ({"device": "bitfusion"}, "device 'bitfusion' is a BitFusion; template 'codebench'"),
     "bits": ({"bits": 32}, "bits is 32; device 'accelbench-spring' accepts: 2 to 20"),
-    "weight": ({"network": {"alexnet": -1.0}}, "network 'alexnet' has weight -1.0"),
+    "weight": ({"network": {"alexnet": -1.0}}, "weight of network 'alexnet' is -1.0; accepted: a positive number"),
     "no network": ({"network": {}}, "accepted: a network"),
     "unknown network": ({"network": "alexnot"}, "did you mean 'alexnet'"),
     "action": ({"action": "disrete"}, "did you mean 'discrete'"),

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from baseline_samples import TableProblem, opposed, optimum, run, table_problem
@@ -11,8 +13,8 @@ from codesign_gym.agents.baselines.milp import Cuts, Milp, solve
 from codesign_gym.agents.baselines.random import Random
 from codesign_gym.agents.baselines.sampling import sample_legal
 from codesign_gym.agents.baselines.uniform import Uniform, ranked
-from codesign_gym.agents.interface import CATALOG, Agent, AgentFile, build, read
-from codesign_gym.agents.recorder import Recorder
+from codesign_gym.agents.interface import CATALOG, Agent, AgentFile, Task, build, read
+from codesign_gym.agents.recorder import Limits, Recorder
 from codesign_gym.envs.core.enforcement import project, uniform_designs, within
 from codesign_gym.envs.mixed_precision import factory
 from codesign_gym.errors import BadConfig, Infeasible
@@ -41,6 +43,11 @@ def shipped(name: str) -> Agent:
     return build(read(name))
 
 
+def granted(name: str, problem: TableProblem, evaluations: int) -> int:
+    """A grant that the agent takes: enumeration takes the whole space, or nothing."""
+    return problem.space.size if name == "exhaustive" else evaluations
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_builds_the_agent_with_its_defaults(name: str) -> None:
     assert name in CATALOG.shipped()
@@ -53,8 +60,8 @@ def test_a_file_builds_the_agent_with_its_defaults(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("evaluations", [1, 5, 40])
 def test_grants_are_kept_and_designs_allowed(name: str, problem: TableProblem, evaluations: int) -> None:
-    recorder = run(shipped(name), problem, evaluations)
-    assert 1 <= recorder.evaluations <= evaluations
+    recorder = run(shipped(name), problem, granted(name, problem, evaluations))
+    assert 1 <= recorder.evaluations <= granted(name, problem, evaluations)
     assert recorder.proposals <= recorder.limits.proposals
     tried = np.stack(recorder.designs)
     assert problem.space.allowed[np.arange(len(problem.space)), tried].all()
@@ -74,7 +81,8 @@ def test_the_best_keeps_the_measured_limits(name: str, problem: TableProblem) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_seed_fixes_every_proposal(name: str) -> None:
-    first, again = (run(shipped(name), PROBLEMS["budget"], 40, seed=7) for _ in range(2))
+    problem = PROBLEMS["budget"]
+    first, again = (run(shipped(name), problem, granted(name, problem, 40), seed=7) for _ in range(2))
     np.testing.assert_array_equal(first.designs, again.designs)
 
 
@@ -100,9 +108,10 @@ def test_a_space_smaller_than_the_grant_ends(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_interrupted_run_goes_on_where_it_was(name: str) -> None:
-    problem = table_problem(8, groups=6)
-    whole = run(shipped(name), problem, 40, seed=3)
-    resumed = run(shipped(name), problem, 40, seed=3, known=whole, count=whole.evaluations // 2)
+    problem = table_problem(8, groups=3 if name == "exhaustive" else 6)
+    evaluations = granted(name, problem, 40)
+    whole = run(shipped(name), problem, evaluations, seed=3)
+    resumed = run(shipped(name), problem, evaluations, seed=3, known=whole, count=whole.evaluations // 2)
     np.testing.assert_array_equal(resumed.designs, whole.designs)
 
 
@@ -224,6 +233,16 @@ def test_exhaustive_scores_everything_once() -> None:
     assert recorder.evaluations == recorder.proposals == problem.space.size
     assert recorder.best is not None
     assert recorder.best[1][0] == optimum(problem)
+
+
+@pytest.mark.parametrize(("limits", "field"), [((2186, 9999), "evaluations"), ((2187, 2186), "proposals")])
+def test_exhaustive_refuses_a_part_of_the_space_before_anything_is_scored(limits: tuple[int, int], field: str) -> None:
+    problem = table_problem(8)
+    recorder = Recorder(problem, Limits(*limits))
+    message = rf"the space has 2187 designs, and {field} is 2186; accepted: --{field} 2187 or more; .* try 'random'"
+    with pytest.raises(BadConfig, match=message):
+        Exhaustive().run(Task(Any, recorder, 0))  # type: ignore[arg-type]
+    assert recorder.evaluations == recorder.proposals == 0
 
 
 def test_exhaustive_refuses_large_spaces() -> None:

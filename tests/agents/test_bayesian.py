@@ -68,6 +68,13 @@ def test_the_grant_is_spent_and_a_seed_fixes_every_proposal(agent: Agent) -> Non
     assert torch.get_num_threads() == threads
 
 
+def test_the_hypervolume_of_one_objective_is_its_score() -> None:
+    alone = Engine(objectives=(Objective("error", -1.0, 0.5, worst=0.35),))
+    found = run(AGENTS["hypervolume"], core_of(alone), 24, 1)
+    assert found.evaluations == 24
+    assert found.known_metrics[16:, 0].mean() < found.known_metrics[:16, 0].mean()
+
+
 def test_constraints_that_no_mask_keeps_are_learnt() -> None:
     tight = Engine(constraints=(Constraint("multipliers", 4.0),))
     recorder = run(replace(CHEAP, start=24, batch=4), core_of(tight, "none"), 28, proposals=28)

@@ -99,7 +99,7 @@ def test_objectives_span_a_front() -> None:
         ({"space": "nasa-add-all"}, BadConfig, "layers that do not multiply"),
         ({"bits": (8, 4)}, BadConfig, "ascending bitwidths from 1 to 8"),
         ({"bits": (4, 16)}, BadConfig, "ascending bitwidths from 1 to 8"),
-        ({"weights": {"latency": 1.0}}, UnknownName, "did you mean 'latency_s'"),
+        ({"weights": {"latncy": 1.0}}, UnknownName, "did you mean 'latency'"),
         ({"weights": {"latency_s": -1.0}}, BadConfig, "weights 'latency_s' is -1.0"),
         ({"weights": {"latency_s": 0, "quality": 0}}, BadConfig, "at least one above 0"),
         ({"budget": {"latencys": 1.0}}, UnknownName, "did you mean 'latency_s'"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.envs.dvfs.core import DvfsCore
-from codesign_gym.envs.dvfs.device import Device, Interval
+from codesign_gym.envs.dvfs.device import Power
 from codesign_gym.envs.dvfs.factory import Options, build
-from codesign_gym.envs.dvfs.grid import Grid
+from codesign_gym.envs.dvfs.interval import idle_state, spend
 from codesign_gym.envs.dvfs.state import DvfsState
 from codesign_gym.errors import BadConfig, CodesignError, Infeasible, UnknownName
 from codesign_gym.records import parse
@@ -88,7 +87,7 @@ def test_service_and_energy_are_those_of_a_plain_simulation(load: dict[str, Any]
     for before, after in pairwise(states):
         begin, until = float(before.step[0]) * core.interval_s, float(after.step[0]) * core.interval_s
         index, level = after.index[0], int(after.level[0])
-        setting = int(tables.number(after.index)[0])
+        setting = int(tables.strides @ after.index[0])
         changed = index != before.index[0]
         stall_s = float((changed * soc.transition_s).sum())
         now = begin + stall_s
@@ -190,41 +189,32 @@ def test_idle_states_spare_energy_and_delay_requests(load: dict[str, Any]) -> No
 @pytest.mark.parametrize("interval_s", [0.01, 10.0])
 def test_a_tabulated_interval_is_the_devices_own(name: str, interval_s: float) -> None:
     soc, random = load(name), np.random.default_rng(0)
-    settings_, domains, grid = soc.every_index(), len(soc.steps), Grid(float(Grid(interval_s).near(interval_s)))
-    setting, ambient_c = random.integers(0, len(settings_), 40), random.uniform(-10, 40, 40)
+    indices, domains = soc.every_index(), len(soc.steps)
+    setting, ambient_c = random.integers(0, len(indices), 40), random.uniform(-10, 40, 40)
     temperature_c, depth = random.uniform(25, 80, (40, 2)), random.integers(0, len(soc.idle_states), 40)
-    changed, busy = random.random((40, domains)) < 0.5, random.random((domains, 40))
-    interval = Interval(changed, busy, random.random(40), depth)
-    spent = Device(soc, settings_, grid, scaled=False).spend(
-        interval, settings_[setting], setting, temperature_c, ambient_c, np.ones((40, domains))
-    )
-    spared_w = interval.asleep[:, None] * soc.spared_w(settings_[setting], temperature_c[:, 0], depth)
-    own = soc.advance(temperature_c, settings_[setting], busy.T, ambient_c, grid.interval_s, spared_w=spared_w)
-    own.energy_j[:, :-1] += changed * soc.transition_j
-    np.testing.assert_allclose(spent.energy_j, own.energy_j, rtol=1e-12)
-    np.testing.assert_allclose(spent.temperature_c, own.temperature_c, rtol=1e-12)
+    busy, asleep = random.random((40, domains)), random.random(40)
+    power = Power.of(soc, interval_s)
+    warmer_c, energy_j, same = np.empty((40, 2)), np.empty((40, domains + 1)), np.ones((40, domains))
+    for i in range(40):
+        at = (*temperature_c[i].tolist(), float(ambient_c[i]))
+        idle = int(depth[i]), float(asleep[i])
+        warmer_c[i] = spend(power, interval_s, int(setting[i]), same, i, busy[i], *idle, at, energy_j[i])
+    spared_w = asleep[:, None] * soc.spared_w(indices[setting], temperature_c[:, 0], depth)
+    own = soc.advance(temperature_c, indices[setting], busy, ambient_c, interval_s, spared_w=spared_w)
+    np.testing.assert_allclose(energy_j, own.energy_j, rtol=1e-12)
+    np.testing.assert_allclose(warmer_c, own.temperature_c, rtol=1e-12)
 
 
 def test_a_longer_gap_is_slept_through_more_deeply() -> None:
     core = core_of(device="phone")
-    device = Device(core.tables.soc, core.tables.settings, Grid(core.interval_s), scaled=False)
-    demand = np.geomspace(1e-3, 1e9, 50, dtype=np.float32)
-    depth = device.depth(demand, np.full(50, 0.5, dtype=np.float32))
+    demand = np.geomspace(1e-3, 1e9, 50)
+    residency_s = np.array([state.residency_s for state in core.tables.soc.idle_states])
+    depth = [idle_state(residency_s, core.interval_s / 2, rate) for rate in demand]
     assert (np.diff(depth) <= 0).all()
     assert set(depth) == set(range(len(core.tables.soc.idle_states)))
-    assert (device.depth(demand, np.ones(50, dtype=np.float32)) <= depth).all()
+    assert [idle_state(residency_s, 0.0, rate) for rate in demand] == [0] * 50
     for deepest, rate in zip(depth, demand, strict=True):
-        residency_s = core.tables.soc.idle_states[deepest].residency_s
-        assert residency_s <= core.interval_s / 2 / rate * (1 + 1e-6)
-
-
-@pytest.mark.parametrize("interval_s", [1e-4, 0.0585416, 1.0, 37.0])
-def test_sums_on_the_grid_are_exact(interval_s: float) -> None:
-    grid = Grid(interval_s)
-    times_s = grid.near(np.random.default_rng(0).uniform(0, 9 * interval_s, 10_000))
-    assert times_s.cumsum()[-1] == fsum(times_s) == times_s[::-1].cumsum()[-1]
-    np.testing.assert_allclose(grid.near(interval_s), interval_s, rtol=1e-9)
-    assert grid.near(np.inf) == np.inf
+        assert residency_s[deepest] <= core.interval_s / 2 / rate * (1 + 1e-6)
 
 
 def test_throttling_caps_the_clocks_and_costs() -> None:
@@ -309,12 +299,29 @@ def test_a_run_is_drawn() -> None:
         ({"action": "boxes"}, UnknownName, r"did you mean 'box'"),
         ({"loads": 1.0}, BadConfig, r"unknown field 'loads'; did you mean 'load'"),
         ({"mix": {}}, BadConfig, r"mix is"),
+        ({"ambient_c": (20.0,)}, BadConfig, r"ambient_c is 20; accepted: two numbers"),
+        ({"load": True}, BadConfig, r"load"),
+        ({"load": "0.5"}, BadConfig, r"load"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(options: dict[str, Any], error: type[CodesignError], said: str) -> None:
     with pytest.raises(error, match=said) as caught:
         core_of(**options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"arrivals": "poisson", "burst_load": 2.0}, r"burst_load is 2\.0, .* only where arrivals is 'bursty'"),
+        ({"jitter": 0.1}, r"jitter is 0\.1, .* only where arrivals is 'periodic'"),
+        ({"trace": "requests.csv"}, r"trace is 'requests\.csv', .* only where arrivals is 'trace'"),
+        ({"slack": 5.0, "deadline_s": 0.1}, r"slack is 5\.0, .* only without deadline_s"),
+    ],
+)
+def test_options_that_mean_nothing_beside_others_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadConfig, match=said):
+        gym.make("codesign/Dvfs-v0", **options)
 
 
 @pytest.mark.parametrize(

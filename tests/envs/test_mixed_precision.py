@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +142,14 @@ def test_uniform_designs_keep_the_ends(bits: int) -> None:
 
 def test_budgets_are_shares_or_amounts() -> None:
     full = {"latency_s": 0.2, "size_bytes": 1000.0}
-    assert goal.limits({"latency": 0.5, "size": "0.25"}, full) == {"latency_s": 0.1, "size_bytes": 250.0}
+    limits = partial(goal.limits, full=full, source="nothing tells")
+    assert limits({"latency": 0.5, "size": 0.25}) == {"latency_s": 0.1, "size_bytes": 250.0}
+    assert limits({"latency_s": 0.5, "size_bytes": "2 kB"}) == {"latency_s": 0.5, "size_bytes": 2000.0}
     amounts = {"3.5 ms": 3.5e-3, "3.5ms": 3.5e-3, "12 us": 12e-6, "2e-3 s": 2e-3, "40ns": 40e-9}
     for text, limit in amounts.items():
-        assert goal.limits({"latency": text}, full)["latency_s"] == pytest.approx(limit, rel=1e-12)
+        assert limits({"latency": text})["latency_s"] == pytest.approx(limit, rel=1e-12)
     for text, limit in {"20 kB": 20e3, "1.5 MiB": 1.5 * 2**20, "7 B": 7.0}.items():
-        assert goal.limits({"size": text}, full)["size_bytes"] == limit
+        assert limits({"size": text})["size_bytes"] == limit
 
 
 def test_a_budget_is_kept_by_projection() -> None:
@@ -226,14 +229,20 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"bits": "28"}, "field 'bits' is '28'"),
     ({"bits": (2.5, 8)}, "field 'bits.0' is 2.5"),
     ({"budget": 0.6}, "field 'budget' is 0.6"),
-    ({"budget": {"latncy": 0.6}}, "unknown cost 'latncy'; did you mean 'latency'"),
-    ({"budget": {"energy": 0.6}}, "this device's model has no source for energy_j"),
-    ({"budget": {"latency": -1}}, "budget latency=-1"),
-    ({"budget": {"latency": 0}}, "budget latency=0"),
-    ({"budget": {"latency": float("nan")}}, "budget latency=nan"),
-    ({"budget": {"latency": "5 kg"}}, "budget latency='5 kg': accepted: a share"),
+    ({"budget": {"latncy": 0.6}}, "unknown budget 'latncy'; did you mean 'latency'"),
+    ({"budget": {"energy": 0.6}}, "budget 'energy': device 'haq-cloud' has no source for energy_j"),
+    ({"budget": {"latency": -1}}, "budget 'latency' is -1"),
+    ({"budget": {"latency": 0}}, "budget 'latency' is 0"),
+    ({"budget": {"latency": float("nan")}}, "budget 'latency' is nan"),
+    ({"budget": {"latency": True}}, "budget 'latency' is True; accepted: a share"),
+    ({"budget": {"latency": "5"}}, "budget 'latency' is '5'; accepted: a share"),
+    ({"budget": {"latency": [0.5]}}, "budget 'latency' is [0.5]; accepted: a share"),
+    ({"budget": {"latency": float("inf")}}, "budget 'latency' is inf; accepted: a share"),
+    ({"seed": True}, "field 'seed' is True"),
+    ({"samples": "5"}, "field 'samples' is '5'"),
+    ({"budget": {"latency": "5 kg"}}, "budget 'latency' is '5 kg'; accepted: a share"),
     ({"budget": {"size": "5 ms"}}, "accepted: a share of the full cost such as 0.6, or a positive"),
-    ({"budget": {"latency": "fast"}}, "budget latency='fast'"),
+    ({"budget": {"latency": "fast"}}, "budget 'latency' is 'fast'"),
     ({"budget": {"latency": 0.01}}, "no design keeps latency_s within"),
     ({"minimize": "speed"}, "field 'minimize' is 'speed': Input should be 'latency', 'energy' or 'size'"),
     ({"floor": 1.0}, "accuracy 'tabular' measures nothing that a floor could bound"),

@@ -48,7 +48,12 @@ def test_mo_gymnasium_takes_it() -> None:
 @pytest.mark.parametrize("mode", ["construct", "refine"])
 def test_many_step_together_as_single_ones_do(mode: str) -> None:
     """Bit by bit, against MO-Gymnasium's own vector environment of single views, over several episodes."""
-    options = {"env": "codesign/Accelerator-v0", "mode": mode, "steps": 4, "enforcement": "mask"}
+    options = {
+        "env": "codesign/Accelerator-v0",
+        "mode": mode,
+        "enforcement": "mask",
+        **({"steps": 4} if mode == "refine" else {}),
+    }
     made = [partial(mo_gymnasium.make, MULTI_OBJECTIVE, **options) for _ in range(3)]
     singles, many = mo_gymnasium.wrappers.vector.MOSyncVectorEnv(made), gym.make_vec(MULTI_OBJECTIVE, 3, **options)
     assert many.unwrapped.reward_space == singles.reward_space

@@ -10,8 +10,13 @@ import gymnasium as gym
 import pytest
 from exit_samples import OPTIONS as EXITS
 
+from codesign_gym.agents import interface
+from codesign_gym.catalog import attribute
+from codesign_gym.envs.core.configured import Recipe
 from codesign_gym.envs.registration import ENVIRONMENTS, takes
+from codesign_gym.errors import BadConfig
 from codesign_gym.testing import CHECKS, CORE_CHECKS, check_env
+from codesign_gym.training.config import configure
 
 TABULAR = {
     "network": "mobilenetv2-imagenet100",
@@ -75,7 +80,13 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"layers": ["features.3"], "enforcement": "mask"},
         {"layers": ["features.3"], "objective": "psums", "mode": "refine", "steps": 5, "action": "box"},
         {"layers": ["features.3"], "objective": ("latency", "energy"), "preferences": "sampled"},
-        {"layers": ["features.3"], "device": "nasa-chunked", "objective": "energy-delay", "action": "multidiscrete"},
+        {
+            "network": "alexnet",
+            "layers": ["features.3"],
+            "device": "nasa-chunked",
+            "objective": "energy-delay",
+            "action": "multidiscrete",
+        },
     ],
     "codesign/Dvfs-v0": [
         {**EXITS, **options, "action": action, "horizon": 25}
@@ -140,3 +151,82 @@ def test_suggestions_that_need_tables_are_left_out_where_there_are_none(
     suggestion: tuple[str, str], quality: str, taken: bool
 ) -> None:
     assert takes("codesign/LayerOps-v0", *suggestion, {"quality": quality}) is taken
+
+
+DESIGNING = [name for name in ENVIRONMENTS if name != "codesign/Dvfs-v0"]
+IDLE: list[tuple[str, dict[str, Any], str, str]] = [
+    *(
+        (f"codesign/{name}-v0", {}, "steps", "mode='refine'")
+        for name in ("LayerOps", "Accelerator", "Mapping", "CoDesign")
+    ),
+    ("codesign/LayerOps-v0", {"mode": "refine"}, "reward", "mode='construct'"),
+    ("codesign/LayerOps-v0", {"mode": "refine"}, "observation", "mode='construct'"),
+    ("codesign/LayerOps-v0", {"cost_file": "mine.csv"}, "device", "without a cost_file"),
+    ("codesign/LayerOps-v0", {}, "minimize", "with a floor"),
+    ("codesign/LayerOps-v0", {}, "quality_file", "quality='table'"),
+    ("codesign/LayerOps-v0", {"cost_file": "mine.csv"}, "quality_column", "quality='table'"),
+    ("codesign/LayerOps-v0", {"quality": "table"}, "seed", "other than 'table'"),
+    ("codesign/CoDesign-v0", {}, "seed", "quality='tabular'"),
+    ("codesign/Mapping-v0", {"device": "nasa-chunked"}, "tiles", "model maeri"),
+    ("codesign/MixedPrecision-v0", {}, "minimize", "with a floor"),
+    ("codesign/MixedPrecision-v0", {}, "loss_limit", "with a floor"),
+    ("codesign/MixedPrecision-v0", {"accuracy": "tabular"}, "fine_tune", "accuracy is measured"),
+    ("codesign/MixedPrecision-v0", {}, "samples", "accuracy='surrogate'"),
+    ("codesign/MixedPrecision-v0", {}, "seed", "accuracy='tabular'"),
+    ("codesign/EarlyExit-v0", {"deadline_s": 1.0}, "slack", "without deadline_s"),
+]
+#: Values of these arguments that are fine elsewhere.
+VALUES = {
+    "steps": 5,
+    "reward": "dense",
+    "observation": "rich",
+    "minimize": "size",
+    "tiles": "passes",
+    "device": "bitfusion",
+    "quality_file": "mine.csv",
+    "quality_column": "top1",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "option", "where"), IDLE, ids=lambda value: str(value).removeprefix("codesign/")
+)
+def test_an_option_that_means_nothing_is_refused_with_where_it_applies(
+    name: str, beside: dict[str, Any], option: str, where: str
+) -> None:
+    value = VALUES.get(option, 3)
+    with pytest.raises(
+        BadConfig, match=rf"^{name}: {option} is .*, which means nothing here; accepted: only .*{where}"
+    ):
+        recipe_of(name).core({**beside, option: value}, False)
+    assert not takes(name, option, value, beside)
+
+
+@pytest.mark.parametrize("name", DESIGNING)
+def test_every_rule_is_about_options_that_there_are(name: str) -> None:
+    recipe = recipe_of(name)
+    assert {option for rule in recipe.only for option in rule.names} <= recipe.options.model_fields.keys()
+    recipe.core({}, False)  # the defaults break none
+
+
+@pytest.mark.parametrize("mode", ["construct", "refine"])
+@pytest.mark.parametrize("agent", interface.CATALOG.names())
+def test_what_an_agent_suggests_is_accepted_wherever_it_is_used(agent: str, mode: str) -> None:
+    for name in ENVIRONMENTS:
+        recipe = recipe_of(name)
+        options = {"mode": mode} if "mode" in recipe.options.model_fields else {}
+        recipe.core(configure(name, options, agent, 10).options, False)
+
+
+@pytest.mark.parametrize("beside", [{"mode": "refine"}, {"device": "nasa-chunked"}, {"device": "maeri-128"}])
+@pytest.mark.parametrize("agent", ["ppo", "maskable-ppo", "dqn"])
+def test_suggestions_are_left_out_where_a_core_could_not_be_made(agent: str, beside: dict[str, Any]) -> None:
+    options = {"space": "digits-supernet", **beside}
+    recipe_of("codesign/LayerOps-v0").core(configure("codesign/LayerOps-v0", options, agent, 10).options, False)()
+
+
+def recipe_of(name: str) -> Recipe:
+    """What makes an environment."""
+    made = attribute(ENVIRONMENTS[name][0])
+    found: Recipe = made.recipe
+    return found

@@ -127,10 +127,8 @@ def test_bitwidths_that_there_are_none_of_have_no_cost(array: BitFusion) -> None
     assert np.isfinite(found[2]).all()
 
 
-def test_what_is_searched_for_is_one_number(array: BitFusion) -> None:
+def test_the_clock_is_not_searched_for(array: BitFusion) -> None:
     table, bits = layers(conv(6, 8, 8, 3)), np.full((1, 2), 8)
-    with pytest.raises(BadConfig, match=r"parameter 'outputs' has shape \(2, 1\); accepted: a single number"):
-        replace(array, outputs=np.array([[16], [32]])).cost(table, bits)
     clocks = np.array([[1e8], [2e8]])
     latency = replace(array, clock_hz=clocks).cost(table, bits).latency_s
     np.testing.assert_array_equal(latency * clocks, np.broadcast_to(array.cost(table, bits).detail["cycles"], (2, 1)))

@@ -177,7 +177,7 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "no latency": ({"latency_ms": None}, "no column of latencies; accepted: latency_s, latency_ms"),
     "latency twice": ({"latency_us": [1] * 4}, "columns latency_ms and latency_us; accepted: one of them"),
     "latency without a unit": ({"latency_ms": None, "latency": [1] * 4}, "column 'latency' tells no unit"),
-    "latency that is no number": ({"latency_ms": [1, "", 3, 4]}, "row 2: latency_ms is nan; accepted: a positive"),
+    "latency that is no number": ({"latency_ms": [1, "", 3, 4]}, "row 2: latency_ms is empty; accepted: a positive"),
     "negative latency": (
         {"latency_ms": [1, 2, -3, -4]},
         "row 3: latency_ms is -3; accepted: a positive, finite number",

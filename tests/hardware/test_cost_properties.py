@@ -57,6 +57,13 @@ CHARGE_ALL_ROWS = {
 #: Devices of models that count no multipliers: rooflines, and a closed form of a table.
 UNITS_UNKNOWN = (CHARGE_ALL_ROWS - {"accelbench-spring"}) | {"haq-cloud"}
 
+#: Models that search a mapping for every machine, and parameters of which each design has its own.
+SEARCHED = {
+    "bitfusion": {"outputs": [16, 32, 16], "dram_bits_per_cycle": [64, 192, 192], "clock_hz": [5e8, 2e8, 1e8]},
+    "gemmini-like": {"l1_rows": [16, 2, 16], "dram_bits_per_cycle": [64.0, 64.0, 8.0], "clock_hz": [1e9, 2e8, 1e8]},
+    "maeri-128": {"multipliers": [128, 64, 128], "reduction_words_per_cycle": [64, 32, 8], "clock_hz": [1e9, 2e8, 1e8]},
+}
+
 few = settings(max_examples=20, deadline=None, derandomize=True)
 tables = st.lists(rows(), min_size=1, max_size=3).map(lambda drawn: layers(*drawn))
 seeds = st.integers(0, 2**32 - 1)
@@ -164,7 +171,9 @@ def test_bitwidths_that_the_device_lacks(name: str, beyond: int) -> None:
     bits = np.full((1, 2), device.min_bits)
     bits[0, 1] = value
     accepted = f"{device.min_bits} to {device.max_bits}"
-    with pytest.raises(BadConfig, match=f"device '{name}': field 'bits' is {value}; accepted: {accepted}$"):
+    with pytest.raises(
+        BadConfig, match=f"'{name}': field 'bits' is {value}; accepted: {accepted} .the act.* layer 0.$"
+    ):
         device.cost(layers(linear(8, 8)), bits)
 
 
@@ -213,3 +222,18 @@ def test_relaxed_bitwidths_have_gradients(name: str) -> None:
     device.cost(table, bits).total().latency_s.backward()
     assert (bits.grad[:, 0] > 0).all()
     assert torch.isfinite(bits.grad).all()
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_a_batch_of_machines_is_its_singles(name: str) -> None:
+    device, table = load(name), layers(conv(8, 3, 8, 3), conv(8, 8, 8, 3, groups=8), linear(8, 10))
+    knobs = SEARCHED[name]
+    bits = designs(device, table, 3, seed=5)
+    arrays = {knob: np.array(values)[:, None] for knob, values in knobs.items()}
+    batch = replace(device, model=replace(device.model, **arrays)).cost(table, bits).aligned()
+    assert len(np.unique(batch.detail["cycles"].sum(-1))) == 3  # no two machines are equal
+    for design in range(3):
+        own = {knob: values[design] for knob, values in knobs.items()}
+        alone = replace(device, model=replace(device.model, **own)).cost(table, bits[design])
+        for together, single in zip(columns(batch), columns(alone), strict=True):
+            np.testing.assert_allclose(together[design], single, rtol=1e-12)

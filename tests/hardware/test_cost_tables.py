@@ -37,7 +37,7 @@ def test_rows_without_weights_are_charged_to_the_layer_before_them() -> None:
 
 
 def test_a_table_of_bitwidths_that_the_device_lacks_is_an_error() -> None:
-    with pytest.raises(BadConfig, match="field 'bits' is 1; accepted: 2 to 8"):
+    with pytest.raises(BadConfig, match=r"field 'bits' is 1; accepted: 2 to 8 .the weights of layer 0"):
         tabulate(load("bitfusion"), TABLE, range(1, 9))
 
 

@@ -229,7 +229,7 @@ BAD: dict[str, tuple[dict[str, object], dict[str, object], str]] = {
     "no source": ({}, {"source": "mesured"}, "field 'table.source' is 'mesured'; did you mean 'measured'"),
     "no file": ({}, {"file": "absent.csv"}, "absent.csv: cannot be read"),
     "a network": ({"network": ["", "resnet18"]}, {}, "row 2: a whole network; accepted: a layer"),
-    "nameless operator": ({"operator": ["a", ""]}, {}, "row 2: operator is nan; accepted: a name"),
+    "nameless operator": ({"operator": ["a", ""]}, {}, "row 2: operator is empty; accepted: a name"),
 }
 
 

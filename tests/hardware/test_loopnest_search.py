@@ -96,10 +96,10 @@ def test_a_machine_that_nothing_fits() -> None:
         tiny.cost(layers(linear(8, 8)), np.full((1, 2), 8))
 
 
-def test_knobs_need_a_given_mapping() -> None:
-    knobs = replace(machine("gemmini-like"), dram_bits_per_cycle=np.array([64.0, 128.0]))
-    with pytest.raises(BadConfig, match="a parameter is an array; accepted: plain numbers, or a given mapping"):
-        knobs.cost(layers(linear(8, 8)), np.full((1, 2), 8))
+def test_what_the_search_does_not_take() -> None:
+    passing = replace(machine("gemmini-like"), l1_weight_bytes=np.array([[0.0], [64.0]]))
+    with pytest.raises(BadConfig, match="parameter 'l1_weight_bytes' is 0 in some designs and not in others; accepted"):
+        passing.cost(layers(linear(8, 8)), np.full((1, 2), 8))
     with pytest.raises(BadConfig, match="bitwidths 1 to 8"):
         machine("gemmini-like").cost(layers(linear(8, 8)), np.full((1, 2), 9))
 

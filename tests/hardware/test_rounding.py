@@ -106,7 +106,7 @@ POINTS: dict[str, dict[str, float]] = {
     "eyeriss-like": {"clock_hz": 1.9e8, "dram_bits_per_cycle": 31.7, "mac_j": 4e-13},
     "mesh-16x16": {"clock_hz": 4e8, "rows": 15.3, "columns": 17.9, "words_per_cycle": 14.2},
     "sigma-256": {"clock_hz": 4e8, "multipliers": 240.5, **WORDS},
-    "magma-256": {"clock_hz": 4e8, "multipliers": 266.6, **WORDS},
+    "magma-256": {"clock_hz": 4e8, "multipliers": 266.6, **WORDS, "tile_products": 13.3, "tile_columns": 9.6},
     "maeri-256": {"clock_hz": 4e8, "multipliers": 250.8, **WORDS},
 }
 #: Devices whose operands have one width, or widths in steps.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
+import warnings
+from contextlib import redirect_stdout
 
 import pytest
 from house_tree import ROOT, pyproject
+
+from codesign_gym.simulators.hardware.device import MODELS
 
 HEADINGS = ["Breaking", "New", "Bug fixes", "Deprecations", "Others", "Documentation"]
 
@@ -52,3 +57,17 @@ def test_the_modules_that_contributing_names_exist() -> None:
     paths = re.findall(r"`((?:src|tests|benchmarks|examples|docs|\.ci)/[\w./-]+)`", text)
     assert paths
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_cost_models_page_runs_and_has_every_model() -> None:
+    """Its blocks as one program, each line of which a reader may type."""
+    text = (ROOT / "docs" / "cost-models.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 5
+    with warnings.catch_warnings():  # array-api-compat remembers namespaces; Dynamo says that it traces through
+        warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")
+        with redirect_stdout(io.StringIO()) as printed:
+            exec(compile("\n".join(blocks), "docs/cost-models.md", "exec"), {})
+    assert "4089.184256 million MACs in" in printed.getvalue()
+    named = {name for cell in table_column(text, "model") for name in re.findall(r"[\w-]+", cell)}
+    assert set(MODELS) - named == set()

@@ -22,6 +22,9 @@ from codesign_gym.envs.layer_ops.factory import Options, build, layer_ops_proble
 from codesign_gym.envs.layer_ops.outlook import Enumerated
 from codesign_gym.errors import BadConfig, CodesignError, Infeasible
 from codesign_gym.records import parse
+from codesign_gym.simulators import operators
+from codesign_gym.simulators.replacement import space as replacement_space
+from codesign_gym.training.catalogue import describe, listing
 
 SMALL = {"space": "layer_ops_samples:layers", "device": "systolic-edge"}
 COUPLED = {"space": "layer_ops_samples:layers", "device": "mesh-16x16", "budget": {"latency": 0.6}}
@@ -184,16 +187,19 @@ def test_the_tightest_of_two_budgets_is_named() -> None:
     ("options", "message"),
     [
         ({"space": "fbent"}, "did you mean 'fbnet'"),
-        ({"space": "nasa-add-all"}, "cannot tell shift and adder layers"),
+        ({"space": "nasa-add-all", "device": "pixel-3-cpu"}, "such as nasa-chunked"),
+        ({"space": "nasa-add-all", "device": "maeri-128"}, "cannot tell shift and adder layers"),
         ({"quality": "tabluar"}, "did you mean 'tabular'"),
         ({**SMALL, "quality": "layer_ops_samples:every_design"}, "makes a ndarray without metric_name"),
         ({"quality": "table"}, "needs the options quality_file and quality_column"),
-        ({"budget": {"latency": "5 kB"}}, "budget latency='5 kB'"),
-        ({"budget": {"area": 1}}, "unknown cost 'area'"),
-        ({"budget": {"energy": 0.5}}, "no source for energy_j"),
+        ({"budget": {"latency": "5 kB"}}, "budget 'latency' is '5 kB'; accepted: a share"),
+        ({"budget": {"area": 1}}, "unknown budget 'area'"),
+        ({"budget": {"energy": 0.5}}, "device 'pixel-3-cpu' has no source for energy_j"),
         ({"floor": 0}, "floor"),
-        ({"floor": 1, "minimize": "energy"}, "nothing here tells energy_j"),
-        ({"objectives": {"latency": 0}}, "accepted: a positive number"),
+        ({"floor": 1, "minimize": "energy"}, "minimize 'energy': device 'pixel-3-cpu' has no source for energy_j"),
+        ({"objectives": {"latency": 0}}, "weight of objective 'latency' is 0.0; accepted: a positive number"),
+        ({"objectives": {"latency_S": 1}}, "did you mean 'latency_s'"),
+        ({"budget": {"latency": 0.5, "latency_s": 1.0}}, "names latency_s twice"),
         ({"preferences": "sampled"}, "there is one objective"),
         ({"cost_column": "phone"}, "without a cost_file"),
         ({"cost_file": "absent.csv"}, "absent.csv: cannot be read"),
@@ -240,3 +246,38 @@ def test_nas_bench_201_within_a_latency(references: Path) -> None:
     assert 0.1 < kept.mean() < 0.99
     assert metrics[:, 0].max() == pytest.approx(0.943733)
     assert metrics[kept, 0].max() < metrics[:, 0].max()
+
+
+@pytest.mark.parametrize("space", operators.CATALOG.shipped())
+def test_every_space_names_a_device_that_costs_it(space: str) -> None:
+    problem = layer_ops_problem(Options(space=space))
+    assert (problem.evaluate(problem.space.sample(np.random.default_rng(0), 3)) > 0).all()
+    assert f"device {operators.read(space).device}" in dict(listing("spaces")["spaces"])[space]
+
+
+def test_a_teachers_replacements_have_an_id() -> None:
+    told = dict(listing("spaces")["spaces"])["lana-digits"]
+    assert "digits-cnn-deep" in told
+    assert 'quality="measured"' in describe("lana-digits")
+    made = operators.CATALOG.locate("lana-digits")
+    assert made is replacement_space.digits
+    with pytest.raises(BadConfig, match=r"'lana-digits' is a function in Python; accepted: .* YAML file .*fbnet"):
+        operators.read("lana-digits")
+
+
+@pytest.mark.parametrize(("column", "wanted"), [(None, "energy_mJ"), ("phone", "phone_energy")])
+def test_a_cost_file_without_energy_says_which_column_it_lacks(tmp_path: Path, column: str | None, wanted: str) -> None:
+    names = sorted({entry for layer in operators.load("fbnet").layers for entry in layer.entries})
+    path = tmp_path / "mine.csv"
+    header = "latency_ms" if column is None else f"{column}_latency"
+    path.write_text("\n".join([f"operator,{header}", *(f"{name},1.5" for name in [*names, *fixed_entries()])]))
+    options = {"cost_file": str(path), "cost_column": column}
+    message = rf"mine\.csv' has no column '{wanted}', which would tell energy_j"
+    for asked in ({"budget": {"energy": 0.5}}, {"floor": 1.0, "minimize": "energy"}, {"objectives": {"energy": 1.0}}):
+        with pytest.raises(BadConfig, match=message):
+            layer_ops_problem(Options(**options, **asked))
+
+
+def fixed_entries() -> tuple[str, ...]:
+    """What FBNet's space does not search, in look-up tables."""
+    return operators.load("fbnet").fixed_entries

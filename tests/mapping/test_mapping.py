@@ -32,7 +32,9 @@ seeds = st.integers(0, 10**6)
 CONV, FC = "features.6", "classifier.4"
 MAERI = mapping_problem(Options(layers=[CONV, FC], tiles="passes"))
 NEST = mapping_problem(Options(layers=[CONV], device="gemmini-like"))
-NASA = mapping_problem(Options(layers=[CONV, "classifier.6"], device="nasa-chunked", objective="energy-delay"))
+NASA = mapping_problem(
+    Options(network="alexnet", layers=[CONV, "classifier.6"], device="nasa-chunked", objective="energy-delay")
+)
 PROBLEMS = {"maeri": MAERI, "loopnest": NEST, "chunked": NASA}
 
 
@@ -241,8 +243,11 @@ def test_a_bad_option_is_one_line(options: dict[str, Any], message: str) -> None
 
 
 def test_a_layer_that_no_mapping_fits_is_named() -> None:
-    with pytest.raises(Infeasible, match=r"no mapping of layer 'classifier\.1' fits the machine"):
-        mapping_problem(Options(layers=[CONV, "classifier.1"], device="nasa-chunked"))
+    message = (
+        r"mapping of layer 'classifier\.1' fits .* takes 3\.2\d+ times its 110592 bytes of global buffer .* 'resnet18'"
+    )
+    with pytest.raises(Infeasible, match=message):
+        mapping_problem(Options(network="alexnet", layers=[CONV, "classifier.1"], device="nasa-chunked"))
 
 
 def test_layers_add_up() -> None:
@@ -276,3 +281,15 @@ def test_it_is_trained_on_from_the_command_line(tmp_path: Path, agent: str) -> N
 def test_an_unknown_argument_names_the_nearest() -> None:
     with pytest.raises((BadConfig, UnknownName), match="did you mean 'objective'"):
         gym.make("codesign/Mapping-v0", objectif="latency")
+
+
+def test_every_machine_has_a_network_that_fits_by_default() -> None:
+    for device in ("maeri-128", "simba-like", "nasa-chunked"):
+        problem = mapping_problem(Options(device=device))
+        assert (problem.outlook.usage(problem.default[None]) <= 1).all()
+
+
+def test_what_the_message_recommends_fits() -> None:
+    mapping_problem(Options(network="vgg16", device="gemmini-like"))
+    with pytest.raises(Infeasible, match="network 'resnet18' or device 'gemmini-like'"):
+        mapping_problem(Options(network="vgg16", device="nasa-chunked"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import onnx
 import pytest
@@ -236,3 +236,30 @@ for path in sys.argv[1:]:
     paths = [str(path) for path in sorted(tmp_path.glob("*.onnx"))]
     done = subprocess.run([sys.executable, "-c", code, *paths], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_more_nodes_than_a_processor_reads_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codesign_gym.simulators.networks.onnx_import.MOST_NODES", 2)
+    nodes = [node("Conv", "x w", "a"), node("Relu", "a", "b"), node("Relu", "b", "y")]
+    path = tmp_path / "long.onnx"
+    path.write_bytes(model(nodes[:2], X, [KERNEL]).SerializeToString())
+    assert len(from_onnx(path)) == 2
+    path.write_bytes(model(nodes, X, [KERNEL]).SerializeToString())
+    with pytest.raises(UnsupportedNetwork, match=r"long.onnx: 3 nodes; accepted: at most 2$"):
+        from_onnx(path)
+
+
+def test_a_chain_is_read_in_linear_time(tmp_path: Path) -> None:
+    """Eight times the nodes may take eight times as long, with a margin for other work; quadratic would be 64 times."""
+    seconds = {}
+    for count in (500, 4000):
+        nodes = [node("Conv", "x w", "t0"), *(node("Relu", f"t{i}", f"t{i + 1}") for i in range(count))]
+        path = tmp_path / f"{count}.onnx"
+        path.write_bytes(model(nodes, X, [KERNEL]).SerializeToString())
+        times = []
+        for _ in range(3):
+            start = process_time()
+            from_onnx(path)
+            times.append(process_time() - start)
+        seconds[count] = min(times)
+    assert seconds[4000] < 24 * seconds[500]

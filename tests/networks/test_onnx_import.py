@@ -266,6 +266,24 @@ def test_a_shape_may_have_the_batch_dimension_or_not(tmp_path: Path) -> None:
             load(str(path), shape)
 
 
+def test_a_fixed_batch_is_one_run_of_so_many_images(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x w", "c", strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("MaxPool", "c", "p", kernel_shape=[2, 2], strides=[2, 2]),
+        node("ConvTranspose", "p up", "u", strides=[2, 2]),
+        node("Flatten", "u", "f"),
+        node("Gemm", "f d"),
+    ]
+    stored = [weights("w", 6, 4, 3, 3), weights("up", 6, 2, 2, 2), weights("d", 2 * 4 * 4, 10)]
+    found = {}
+    for batch in (1, 4):
+        path = tmp_path / f"{batch}.onnx"
+        path.write_bytes(model(nodes, {"x": (batch, 4, 8, 8)}, stored).SerializeToString())
+        found[batch] = load(str(path)).layers
+    for quantity, times in (("macs", 4), ("in_elements", 4), ("out_elements", 4), ("weights", 1)):
+        np.testing.assert_array_equal(getattr(found[4], quantity), times * getattr(found[1], quantity))
+
+
 def test_sizes_alone_are_for_a_single_input(imported: Import) -> None:
     with pytest.raises(BadConfig, match="accepted: sizes by name, for the inputs x, k"):
         imported(model([node("MatMul", "x k")], {"x": (2, 2), "k": (2, 2)}), (2, 2))

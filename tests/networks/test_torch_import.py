@@ -347,7 +347,7 @@ def test_what_cannot_be_modelled_is_one_clear_line(module, input_shape, message,
     assert capfd.readouterr() == ("", "")
 
 
-def test_windows_folded_into_the_batch_are_refused() -> None:
+def test_windows_folded_into_the_batch_are_positions() -> None:
     class Windows(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -356,8 +356,7 @@ def test_windows_folded_into_the_batch_are_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.conv(x.reshape(4, 3, 4, 4))
 
-    with pytest.raises(UnsupportedNetwork, match=r"layer 'conv': a convolution of \[4, 3, 4, 4\].*accepted: one image"):
-        from_torch(Windows(), (3, 8, 8), "windows")
+    assert from_torch(Windows(), (3, 8, 8)).macs.tolist() == [4 * 3 * 64]
 
 
 def test_the_module_is_left_as_it_was() -> None:
@@ -418,3 +417,15 @@ def test_a_stride_along_an_axis_with_one_window_does_not_count(size: tuple[int, 
     net = from_torch(nn.Conv2d(3, 4, kernel, stride, bias=False), (3, *size), "flat")
     assert net.layers.stride.tolist() == [2]
     assert net.macs.tolist() == [4 * 4 * 3 * 3]
+
+
+def test_a_network_without_a_name_has_its_class_name() -> None:
+    assert from_torch(nn.Sequential(nn.Linear(3, 4)), (3,)).name == "Sequential"
+    with pytest.raises(UnsupportedNetwork, match="network 'Flatten' has no layer"):
+        from_torch(nn.Flatten(), (3, 4))
+
+
+@pytest.mark.parametrize("example", [3, torch.zeros(1, 3)])
+def test_an_input_in_place_of_its_shape(example: object) -> None:
+    with pytest.raises(UnsupportedNetwork, match=f"input_shape is a {type(example).__name__}; accepted: the sizes of"):
+        from_torch(nn.Linear(3, 4), example)

@@ -39,6 +39,18 @@ def test_the_unchanged_design_is_the_teacher(untrained: Replacements, measurer: 
     torch.testing.assert_close(logits(model, images), answers, atol=1e-4, rtol=1e-3)
 
 
+def test_designs_share_weights_and_no_places(untrained: Replacements) -> None:
+    images, _ = tensors(untrained.splits.search)
+    before = logits(untrained.teacher.model, images)
+    other, unchanged = untrained.patched(untrained.unchanged - 1), untrained.patched(untrained.unchanged)
+    torch.testing.assert_close(logits(untrained.teacher.model, images), before, atol=0, rtol=0)
+    torch.testing.assert_close(logits(unchanged, images), before, atol=0, rtol=0)
+    assert not torch.equal(logits(other, images), before)
+    assert {id(weight) for weight in unchanged.parameters()} == {
+        id(weight) for weight in untrained.teacher.model.parameters()
+    }
+
+
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=8, deadline=None, derandomize=True)
 def test_a_designs_rows_are_those_of_its_traced_network(untrained: Replacements, seed: int) -> None:

@@ -189,7 +189,7 @@ def test_verify_says_how_far_a_calibrated_device_may_be_trusted(
     assert note == "other rows than those of the calibration, 3 of them outside its range"
 
     (here / "mine.csv").rename(here / "away.csv")
-    assert call(monkeypatch, verify) == 0
+    assert call(monkeypatch, verify) == 1
     absent = json.loads(capsys.readouterr().out)["checks"][0]
     assert absent["passed"] is None
     assert "mine.csv is absent" in absent["note"]

@@ -13,6 +13,7 @@ from codesign_gym.agents.baselines.integer_program import solve
 from codesign_gym.envs.core.separable import Separable
 from codesign_gym.training.cli import app
 from codesign_gym.training.studies.lana import agents, exact
+from codesign_gym.training.studies.lana.case import Case
 from codesign_gym.training.studies.lana.designs import OVERLAP, diverse
 from codesign_gym.training.studies.lana.problem import Replaced, replaced, tables, worthwhile
 
@@ -77,7 +78,7 @@ def test_worthwhile_operators_are_the_front(points: list[tuple[int, int]]) -> No
 
 
 def test_the_integer_program_agrees_with_enumeration(made: Replaced) -> None:
-    assert exact.enumerated("digits-cnn-deep", "gemmini-16x16", 0) < 1e-9
+    assert exact.enumerated(Case("digits-cnn-deep", "gemmini-16x16", 0)) < 1e-9
 
 
 @pytest.mark.parametrize("seed", range(3))

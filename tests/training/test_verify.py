@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -31,8 +33,10 @@ def test_a_check_says_how_far_off_it_is() -> None:
 def test_what_ran_decides_and_the_rest_is_told(tmp_path: Path) -> None:
     models = sorted(set(VERIFIERS) - {"relaxation"})  # which needs no table
     ran = CliRunner().invoke(app, ["verify", *models, "--references", str(tmp_path), "--json"])
-    report = json.loads(ran.output)
-    assert ran.exit_code == 0
+    report = json.loads(ran.stdout)
+    assert ran.exit_code == 1
+    assert not report["passed"]
+    assert "nothing was verified: the tables are not there; give the folder that holds them" in ran.stderr
     assert {found["model"] for found in report["checks"]} == set(models)
     told = {found["model"]: found for found in report["checks"]}
     assert told["systolic"]["passed"] is None
@@ -70,6 +74,15 @@ def test_bad_input_is_told(words: list[str], line: str, tmp_path: Path) -> None:
     assert line in str(ran.exception)
 
 
+def test_progress_is_told_on_a_terminal_alone(tmp_path: Path) -> None:
+    drawn = {}
+    for terminal in (True, False):
+        drawn[terminal] = io.StringIO()
+        verify(tmp_path, ["systolic", "tpu"], Console(file=drawn[terminal], force_terminal=terminal))
+    assert "verifying tpu" in drawn[True].getvalue()
+    assert drawn[False].getvalue() == ""
+
+
 SYSTOLIC = "gemm_M,gemm_N,gemm_K,array_rows,array_cols,dataflow,compute_cycles"
 ROW = "8,8,8,4,4,os,64"  # 2 x 2 folds of 8 + 4 + 4 - 2 cycles are 56
 
@@ -77,18 +90,21 @@ ROW = "8,8,8,4,4,os,64"  # 2 x 2 folds of 8 + 4 + 4 - 2 cycles are 56
 @pytest.mark.parametrize(
     ("text", "passed", "told"),
     [
-        ("", True, "scalesim_v3.csv is empty"),
-        (f"{SYSTOLIC}\n", True, "scalesim_v3.csv: no rows"),
-        ("gemm_M,gemm_N\n1,2\n", True, "scalesim_v3.csv: no column gemm_K, array_rows, array_cols, dataflow"),
-        (f"{SYSTOLIC}\n8,8,,4,4,os,56\n", True, "scalesim_v3.csv: no row with all of gemm_M"),
+        ("", None, "scalesim_v3.csv is empty"),
+        (f"{SYSTOLIC}\n", None, "scalesim_v3.csv: no rows"),
+        ("gemm_M,gemm_N\n1,2\n", None, "scalesim_v3.csv: no column gemm_K, array_rows, array_cols, dataflow"),
+        (f"{SYSTOLIC}\n8,8,,4,4,os,56\n", None, "scalesim_v3.csv: no row with all of gemm_M"),
         (f"{SYSTOLIC}\n{ROW.replace('64', '56')}\n8,8,,4,4,os,56\n", True, "no column stall_cycles"),
         (f"{SYSTOLIC}\n{ROW}\n", False, "cycles"),
         (f"{SYSTOLIC}\n{ROW.replace('os', 'xs')}\n", False, "its tables hold what cannot be compared"),
         ("a,b\n1,2\n1,2,3\n", False, "scalesim_v3.csv cannot be read"),
+        (f"{SYSTOLIC}\n{ROW}\n8,8,8\n", False, "csv cannot be read: row 2 has 3 cells, 4 fewer than the header"),
+        (f"{SYSTOLIC}\n{ROW}\n8,eight,8,4,4,os,56\n", False, "scalesim_v3.csv: row 2: gemm_N is 'eight'; accepted: a"),
+        (f"{SYSTOLIC}\n{ROW[:-2]}many\n", False, "scalesim_v3.csv: row 1: compute_cycles is 'many'; accepted: a num"),
     ],
 )
 def test_what_a_table_lacks_is_not_run_and_what_is_torn_fails(
-    tmp_path: Path, text: str, passed: bool, told: str
+    tmp_path: Path, text: str, passed: bool | None, told: str
 ) -> None:
     (tmp_path / "scalesim").mkdir()
     (tmp_path / "scalesim" / "scalesim_v3.csv").write_text(text)
@@ -96,6 +112,38 @@ def test_what_a_table_lacks_is_not_run_and_what_is_torn_fails(
     assert ran.exit_code == (0 if passed else 1)
     assert told in " ".join(ran.output.split())
     assert "tpu: not run" in ran.output  # the others run all the same
+    assert ("nothing was verified" in ran.output) == (passed is None)
+
+
+#: A table of every verifier that reads CSV files, and a column of numbers in it.
+TABLES = {
+    "bitfusion": ("bitfusion/bitfusion.csv", "IC"),
+    "gemmini": ("gemmini/gemmini_rtl_cycles.csv", "prob.N"),
+    "timeloop": ("gemmini/gemmini_rtl_cycles.csv", "prob.N"),
+    "tpu": ("tpu_matmul/tpu_matmul_vs_scalesim.csv", "d1"),
+    "mesh": ("stonne/stonne.csv", "cycles"),
+    "bifrost": ("bifrost/sigma_cycles_alexnet.csv", " Conv 2"),
+    "systolic": ("scalesim/scalesim_v3.csv", "array_rows"),
+}
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("model", TABLES)
+@pytest.mark.parametrize("damage", ["text", "cut"])
+def test_a_damaged_cell_is_named(references: Path, tmp_path: Path, model: str, damage: str) -> None:
+    name, column = TABLES[model]
+    rows = list(csv.reader((references / name).read_text().splitlines()))[:6]
+    if damage == "text":
+        rows[2][rows[0].index(column)] = "n/k"
+        told = f"{name}: row 2: {column} is 'n/k'; accepted: a number, or nothing"
+    else:
+        rows[2] = rows[2][:-1]
+        told = f"{name} cannot be read: row 2 has {len(rows[2])} cells, 1 fewer than the header"
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text("".join(",".join(f'"{cell}"' for cell in row) + "\n" for row in rows))
+    (found,) = [one for one in verify(tmp_path, [model], Console(quiet=True))[0].checks if not isinstance(one, NotRun)]
+    assert not found.passed
+    assert told in found.reason
 
 
 @pytest.mark.reference

@@ -98,7 +98,7 @@ def default_grant(env: str) -> int:
 def completed(env: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """An environment's arguments, its defaults among them where it has a recipe; errors as in :func:`specification`."""
     recipe = getattr(_made(env), "recipe", None)
-    return dict(options) if recipe is None else dict(recipe.options.model_validate(options).model_dump())
+    return dict(options) if recipe is None else dict(recipe.completed(options))
 
 
 def takes(env: str, name: str, value: Any, options: Mapping[str, Any]) -> bool:

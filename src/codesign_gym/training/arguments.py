@@ -84,14 +84,22 @@ def options_of(
         pairs = [_pair("budget", item) for item in budget]
         if len(dict(pairs)) < len(pairs):
             raise BadConfig(f"--budget {' '.join(budget)!r}: accepted: one budget for each cost")
-        options["budget"] = dict(pairs)
+        options["budget"] = {name: _number(value) for name, value in pairs}
     for item in option or []:
         name, value = _pair("option", item)
         try:
-            options[name] = yaml.safe_load(value)
+            options[name] = _number(yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise BadConfig(f"--option {item!r}: not valid YAML: {' '.join(str(error).split())}") from error
     return options
+
+
+def _number(value: Any) -> Any:
+    """A number that was typed, such as 1e-3, which YAML takes for text; anything else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _pair(kind: str, text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import getdoc, isfunction
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
     Raises:
         UnknownName: for a kind that does not exist.
     """
-    kinds = {name: [(i, _title(catalog, i)) for i in catalog.names()] for name, catalog in FILES.items()}
+    kinds = {name: [(i, _title(name, i)) for i in catalog.names()] for name, catalog in FILES.items()}
     kinds["envs"] = [(name, _first_line(name)) for name in DOCUMENTED] + [
         (name, f"plug-in, {module}") for name, module in plugged_in().items()
     ]
@@ -97,7 +98,7 @@ def _kind(path: Path) -> str:
 def _described(kind: str, name: str, input_shape: InputShapes | None) -> str:
     found = FILES[kind].locate(name)
     readable = isinstance(found, Path) and found.suffix != ".onnx"
-    text = found.read_text(encoding="utf-8") if readable else str(found)
+    text = found.read_text(encoding="utf-8") if readable else getdoc(found) if isfunction(found) else str(found)
     more = FURTHER[kind](name, input_shape) if kind in FURTHER else ""
     return f"{kind.removesuffix('s')} {name}\n\n{text}{more}"
 
@@ -128,9 +129,16 @@ def _layers(name: str, input_shape: InputShapes | None) -> str:
 FURTHER = {"devices": _trust, "networks": _layers}
 
 
-def _title(catalog: Catalog, name: str) -> str:
-    found: Any = catalog.locate(name)
-    return str(read_yaml(found).get("title", "")) if isinstance(found, Path) else getattr(found, "title", "plug-in")
+def _title(kind: str, name: str) -> str:
+    found: Any = FILES[kind].locate(name)
+    if isinstance(found, Path):
+        return str(read_yaml(found).get("title", "")) + (BESIDE[kind](name) if kind in BESIDE else "")
+    first = (found.__doc__ or "").strip().partition("\n")[0]
+    return getattr(found, "title", first if isfunction(found) and first else "plug-in")
+
+
+#: Kind to what a title does not say and a choice needs to know.
+BESIDE = {"spaces": lambda name: f"; device {operators.read(name).device}, unless another is given"}
 
 
 def _first_line(env: str) -> str:

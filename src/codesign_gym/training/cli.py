@@ -220,7 +220,7 @@ def calibrate(
 
 @app.command()
 def sweep(
-    network: Annotated[str, typer.Argument(help="Id, YAML file, or package.module:build.")],
+    network: Annotated[str, typer.Argument(help="Id; YAML, ONNX or CSV file; or package.module:build.")],
     device: Annotated[str, typer.Option(help="Id or YAML file.")],
     knob: Annotated[
         list[str], typer.Option(help="A parameter's values: rows=8:256:8, clock_hz=1e8:1e9:*2, dataflow=os,ws; repeat.")
@@ -303,7 +303,7 @@ def verify(
     plots: Annotated[Path | None, typer.Option(help="Folder for plots of predicted against reference.")] = None,
     json_: Json = False,
 ) -> None:
-    """How far every cost model, or a device of your own, is off; the exit status says whether all that ran passed."""
+    """How far every cost model, or a device of your own, is off; exits 0 if something ran, and all that ran passed."""
     from codesign_gym.training import verify as verifying
     from codesign_gym.training.verify_device import verify_device
 
@@ -312,7 +312,7 @@ def verify(
     own = [verify_device(name, measurements, network or ()) for name in device or ()]
     verified = [found.verified for found in own]
     if models or not device:
-        verified = verifying.verify(verifying.references_folder(references), models or [], console) + verified
+        verified = verifying.verify(verifying.references_folder(references), models or [], errors) + verified
     drawn = verifying.plot(verified, plots) if plots is not None else []
     if json_:
         devices = {"devices": [found.as_dict() for found in own]} if own else {}
@@ -323,7 +323,9 @@ def verify(
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         for path in drawn:
             console.print(f"plot: {path}", highlight=False)
-    if not all(model.passed for model in verified):
+    if not verifying.ran(verified) and not device:
+        errors.print(verifying.NOTHING, highlight=False, markup=False, soft_wrap=True)
+    if not all(model.passed for model in verified) or not (verifying.ran(verified) or network):
         raise typer.Exit(1)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from codesign_gym.catalog import attribute
 from codesign_gym.errors import CodesignError, StorageError, UnknownName
@@ -64,6 +64,11 @@ def references_folder(folder: Path | None) -> Path:
 def verify(folder: Path, models: Sequence[str], console: Console) -> list[Verified]:
     """Run the verifiers of the models named, or of all.
 
+    Args:
+        folder: of reference tables.
+        models: names, by default all.
+        console: for the progress bar, which is drawn on a terminal alone.
+
     Raises:
         UnknownName: for a model without a verifier.
     """
@@ -71,8 +76,35 @@ def verify(folder: Path, models: Sequence[str], console: Console) -> list[Verifi
         if model not in VERIFIERS:
             raise UnknownName("model to verify", model, VERIFIERS)
     names = list(models or VERIFIERS)
-    progress = track(names, "verifying", console=console, disable=not console.is_terminal)
-    return [Verified(name, _checks(name, folder)) for name in progress]
+    bar = Progress(
+        TextColumn("verifying {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    verified = []
+    with bar:
+        task = bar.add_task("", total=len(names))
+        for name in names:
+            bar.update(task, description=name)
+            verified.append(Verified(name, _checks(name, folder)))
+            bar.advance(task)
+    return verified
+
+
+def ran(verified: Sequence[Verified]) -> bool:
+    """Whether anything was compared, or could not be read."""
+    return any(not isinstance(found, NotRun) for model in verified for found in model.checks)
+
+
+#: What to do where nothing was compared.
+NOTHING = (
+    f"nothing was verified: the tables are not there; give the folder that holds them by --references or "
+    f"${REFERENCES_VARIABLE}, or verify another model"
+)
 
 
 def _checks(name: str, folder: Path) -> tuple[Found, ...]:
@@ -134,7 +166,7 @@ def rows(verified: Sequence[Verified]) -> list[tuple[Any, ...]]:
 def as_dict(verified: Sequence[Verified]) -> dict[str, Any]:
     """Plain data for ``--json``."""
     return {
-        "passed": all(model.passed for model in verified),
+        "passed": ran(verified) and all(model.passed for model in verified),
         "checks": [_plain(model.model, found) for model in verified for found in model.checks],
     }
 

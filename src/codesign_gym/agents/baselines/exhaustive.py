@@ -9,6 +9,9 @@ from codesign_gym.agents.baselines.checks import whole
 from codesign_gym.agents.interface import Task
 from codesign_gym.errors import BadConfig
 
+#: Agents that make something of a grant smaller than the space.
+OTHERS = "'random', 'local-search' or 'ga', or where scores are sums over knobs 'milp'"
+
 
 @dataclass(frozen=True)
 class Exhaustive:
@@ -29,17 +32,23 @@ class Exhaustive:
         whole("exhaustive", 1, limit=self.limit, batch=self.batch)
 
     def run(self, task: Task) -> None:
-        """Spend one evaluation per design, or what is granted.
+        """Spend one evaluation per design.
 
         Raises:
-            BadConfig: if the space is larger than ``limit``.
-            BudgetSpent: if the grant is smaller than the space.
+            BadConfig: if the space is larger than ``limit`` or than the grant; nothing is scored then, as the first
+                designs of the count are a corner of the space and no sample of it.
         """
-        space = task.recorder.space
+        space, granted = task.recorder.space, task.recorder.limits
         if space.size > self.limit:
             raise BadConfig(
                 f"exhaustive: the space has about 10^{math.log10(space.size):.1f} designs; accepted: "
-                f"at most {self.limit} (field 'limit')"
+                f"at most {self.limit} (field 'limit'); try {OTHERS}"
             )
+        for name, value in (("evaluations", granted.evaluations), ("proposals", granted.proposals)):
+            if value < space.size:
+                raise BadConfig(
+                    f"exhaustive: the space has {space.size} designs, and {name} is {value}; accepted: --{name} "
+                    f"{space.size} or more; with fewer try {OTHERS}"
+                )
         for start in range(0, space.size, self.batch):
             task.recorder.evaluate(space.enumerate(start, min(start + self.batch, space.size)))

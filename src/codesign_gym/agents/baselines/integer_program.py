@@ -117,15 +117,16 @@ def _optimum(program: _Program, time_limit_s: float, gap: float) -> Joint | None
 
     The linear relaxation's multipliers bound the loss of every design with a given choice from below
     (Lagrange). Only choices whose bound is within reach of the best bound are handed to the integer
-    solver; an optimum within that reach is one of the whole program.
+    solver; an optimum within that reach is one of the whole program. So any solution tells which reach suffices.
     """
     bound, reduced = _relaxation(program, time_limit_s)
     if reduced is None:
         return None
     for reach in REACH:
         joint, loss = _integer(program.take(reduced <= reach), time_limit_s, gap)
-        if joint is not None and loss <= bound + reach:
-            return joint
+        if joint is not None:
+            enough = loss - bound + TOLERANCE
+            return joint if enough <= reach else _integer(program.take(reduced <= enough), time_limit_s, gap)[0]
     return None
 
 

@@ -134,9 +134,12 @@ def front_improvement(
     The reference point is the objectives' worst values. Rewards are scaled so that the box between it and the best of
     each has sides of one. Of more than :data:`BOXES` objectives, noisy expected improvement of that box's augmented
     Chebyshev scalarisation by other random weights for every design (qNParEGO; Daulton et al., as above), whose cost
-    hardly grows with the objectives. Arguments are those of :func:`improvement`.
+    hardly grows with the objectives. Of one objective the hypervolume is its reward, and :func:`improvement` its
+    expected improvement. Arguments are those of :func:`improvement`.
     """
     origin = reference_point(problem)
+    if len(origin) == 1:
+        return improvement(problem, surfaces, designs, samples, seed)
     sides = _sides(rewards(problem, surfaces.predict(problem, designs)), origin)
     if len(origin) <= BOXES:
         return repeat(_hypervolume(problem, surfaces, designs, samples, seed, origin, sides))

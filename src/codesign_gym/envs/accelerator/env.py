@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from codesign_gym.envs.accelerator.factory import Options, build
+from codesign_gym.envs.accelerator.factory import ONLY, Options, build
 from codesign_gym.envs.core.configured import ConfiguredEnv, ConfiguredVectorEnv, Recipe
 
-RECIPE = Recipe("codesign/Accelerator-v0", Options, build)
+RECIPE = Recipe("codesign/Accelerator-v0", Options, build, only=ONLY)
 
 
 class AcceleratorEnv(ConfiguredEnv):

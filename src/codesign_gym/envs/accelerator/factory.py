@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 import numpy as np
 from pydantic import Field
 
@@ -12,7 +10,9 @@ from codesign_gym.envs.accelerator.costing import COSTINGS
 from codesign_gym.envs.accelerator.problem import AcceleratorProblem
 from codesign_gym.envs.accelerator.sums import network_sums, summed
 from codesign_gym.envs.accelerator.template import Template, load
-from codesign_gym.envs.core.designing import DesignCore, Walk, design_core
+from codesign_gym.envs.core import goal
+from codesign_gym.envs.core.arguments import amount
+from codesign_gym.envs.core.designing import REFINED, DesignCore, Walk, design_core
 from codesign_gym.envs.core.enforcement import Unrepaired
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.simulators import networks
@@ -38,8 +38,12 @@ class Options(Walk):
     network: str | dict[str, float] = "resnet18"
     device: str | None = None
     bits: int | None = Field(default=None, ge=1)
-    budget: dict[str, float | str | None] = Field(default_factory=dict)
+    budget: goal.Budget = Field(default_factory=dict)
     enforcement: Unrepaired = "mask+price"
+
+
+#: Arguments that mean something only beside others.
+ONLY = (REFINED,)
 
 
 def build(options: Options, drawn: bool = False) -> DesignCore:
@@ -62,8 +66,7 @@ def accelerator_problem(options: Options) -> AcceleratorProblem:
         )
     weighted = options.network if isinstance(options.network, dict) else {options.network: 1.0}
     for name, weight in weighted.items():
-        if not (isfinite(weight) and weight > 0):
-            raise BadConfig(f"network {name!r} has weight {weight}; accepted: a positive number")
+        amount(f"weight of network {name!r}", weight)
     if not weighted:
         raise BadConfig("network is {}; accepted: a network, or several with their weights")
     works = tuple((weight, _work(template, name, options.bits)) for name, weight in weighted.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite, nan
 
 import numpy as np
 
@@ -15,11 +14,6 @@ from codesign_gym.envs.core import goal
 from codesign_gym.envs.core.outlook import Completion, Free, Outlook
 from codesign_gym.envs.core.problem import Computed, Constraint, Objective, Values
 from codesign_gym.envs.core.space import Designs, DesignSpace
-from codesign_gym.errors import BadConfig, UnknownName
-
-#: What a user types: a cost's name (a share of the device's own, or an amount with its unit), or a metric's name (an
-#: amount in its unit); null lifts a limit of the template.
-Budget = Mapping[str, float | str | None]
 
 
 def objectives(template: Template, own: Mapping[str, float]) -> tuple[Objective, ...]:
@@ -32,39 +26,21 @@ def objectives(template: Template, own: Mapping[str, float]) -> tuple[Objective,
     )
 
 
-def constraints(template: Template, budget: Budget, own: Mapping[str, float]) -> tuple[Constraint, ...]:
-    """The template's limits (null: the board's, else the device's own) and the user's budget over them.
+def constraints(template: Template, budget: goal.Budget, own: Mapping[str, float]) -> tuple[Constraint, ...]:
+    """The template's limits (null: the board's, else the device's own) and the user's budget over them (null: none).
 
     Raises:
         UnknownName: for a budget on what is neither a cost nor a metric.
-        BadConfig: for a budget that is no positive number.
+        BadConfig: for a budget that is no positive number, or bounds a metric twice.
     """
     board: Mapping[str, float] = getattr(template.device.model, "limits", {})
     given = template.file.limits
     limits: dict[str, float | None] = {n: board.get(n, own[n]) if v is None else v for n, v in given.items()}
-    for name, value in budget.items():
-        limits |= _bound(template, name, value, own)
+    told = {name: own[name] for name in template.file.metrics}
+    source = f"template {template.name!r} has no metric"
+    limits |= {goal.metric_of("budget", name, told, source): None for name in budget}
+    limits |= goal.limits({name: value for name, value in budget.items() if value is not None}, told, source)
     return tuple(Constraint(name, float(value)) for name, value in limits.items() if value is not None)
-
-
-def _bound(
-    template: Template, name: str, value: float | str | None, own: Mapping[str, float]
-) -> dict[str, float | None]:
-    metric = goal.COSTS.get(name, name)
-    if metric not in template.file.metrics:
-        costs = [cost for cost, known in goal.COSTS.items() if known in template.file.metrics]
-        raise UnknownName("budget", name, [*costs, *template.file.metrics])
-    if value is None:
-        return {metric: None}
-    if name in goal.COSTS:
-        return dict(goal.limits({name: value}, own))
-    try:
-        amount = float(value)  # the command line gives text
-    except ValueError:
-        amount = nan
-    if not (isfinite(amount) and amount > 0):
-        raise BadConfig(f"budget {name!r} is {value}; accepted: a positive number, or null for none")
-    return {metric: amount}
 
 
 class Templated(Computed):

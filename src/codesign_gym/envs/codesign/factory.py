@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 
 import numpy as np
 from pydantic import Field
@@ -15,7 +14,9 @@ from codesign_gym.envs.accelerator.template import Template
 from codesign_gym.envs.accelerator.template import load as load_template
 from codesign_gym.envs.codesign.problem import CoDesignProblem, Quality
 from codesign_gym.envs.codesign.quality import TabularQuality
-from codesign_gym.envs.core.designing import DesignCore, Walk, design_core
+from codesign_gym.envs.core import goal
+from codesign_gym.envs.core.arguments import Only, amount
+from codesign_gym.envs.core.designing import REFINED, DesignCore, Walk, design_core
 from codesign_gym.envs.core.enforcement import Unrepaired
 from codesign_gym.envs.core.problem import Constraint, Objective
 from codesign_gym.errors import BadConfig, UnknownName
@@ -38,7 +39,8 @@ class Options(Walk):
         bits: bitwidths to choose from, ascending; by default 4, 6 and 8 where the device takes them, else its own.
         quality: ``measured`` (a supernet trained here, quantized), ``tabular`` (a made-up sum), or
             ``"package.module:function"``, called with the space's name, the space, the bitwidths and the seed.
-        weights: of the score's terms by metric, over the defaults; 0 leaves a term out.
+        weights: of the score's terms by cost or metric (``latency`` or ``latency_s``), over the defaults; 0 leaves a
+            term out.
         budget: limits over the template's: ``latency`` or ``energy`` to a share of what the dearest network needs on
             the device's own design, or to an amount with its unit (``"5 ms"``); or a metric's name to an amount in its
             unit; null lifts one.
@@ -54,11 +56,18 @@ class Options(Walk):
     bits: Sequence[int] | None = None
     quality: str = "measured"
     weights: dict[str, float] = Field(default_factory=dict)
-    budget: dict[str, float | str | None] = Field(default_factory=dict)
+    budget: goal.Budget = Field(default_factory=dict)
     floor: float | None = Field(default=None, gt=0, lt=1)
     steps: int = Field(default=30, ge=1, le=10_000)
     enforcement: Unrepaired = "mask+price"
     seed: int = Field(default=0, ge=0)
+
+
+#: Arguments that mean something only beside others.
+ONLY = (
+    REFINED,
+    Only(("seed",), lambda chosen: chosen["quality"] != "measured", "with quality='tabular' or one of your own"),
+)
 
 
 def build(options: Options, drawn: bool = False) -> DesignCore:
@@ -153,12 +162,10 @@ def _objectives(
     for term in limits.objectives(template, own):
         terms[term.metric] = (term.weight, term.reference, term.reference)
     for name, weight in weights.items():
-        if name not in terms:
-            raise UnknownName("weight", name, terms)
-        if not (isfinite(weight) and weight >= 0):
-            raise BadConfig(f"weights {name!r} is {weight}; accepted: 0 or more")
-        _, reference, worst = terms[name]
-        terms[name] = (weight if name == quality.metric_name else -weight / reference, reference, worst)
+        metric = goal.metric_of("weights", name, terms, f"template {template.name!r} has no term of")
+        weight = amount(f"weights {name!r}", weight, "0 or more", zero=True)
+        _, reference, worst = terms[metric]
+        terms[metric] = (weight if metric == quality.metric_name else -weight / reference, reference, worst)
     kept = tuple(Objective(name, *term) for name, term in terms.items() if term[0] != 0)
     if not kept:
         raise BadConfig(f"weights is {dict(weights)}; accepted: at least one above 0")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
+from codesign_gym.envs.core.arguments import Only, idle, refuse_idle
 from codesign_gym.envs.core.core import Core
 from codesign_gym.envs.core.views import CodesignEnv, CodesignVectorEnv
 from codesign_gym.records import Record, parse
@@ -26,6 +27,7 @@ class Recipe:
         options: the record of its arguments.
         build: the core of such a record, and of whether it will be drawn, which takes a trace.
         untabled: whether such arguments make a problem without sums over knobs, as far as they tell.
+        only: arguments that mean something only beside certain others.
         default_grant: what an agent may spend where the user says nothing; None for the package's default.
     """
 
@@ -33,17 +35,33 @@ class Recipe:
     options: type[Record]
     build: Callable[[Any, bool], Core[Any]]
     untabled: Callable[[Mapping[str, Any]], bool] = lambda options: False
+    only: tuple[Only, ...] = ()
     default_grant: int | None = None
 
     def core(self, options: Mapping[str, Any], drawn: bool) -> Callable[[], Core[Any]]:
-        """A function that makes the core; raises :class:`BadConfig` for arguments that are none."""
-        return partial(self.build, parse(self.options, dict(options), self.id), drawn)
+        """A function that makes the core; raises :class:`BadConfig` for arguments that are none or mean nothing."""
+        parsed = parse(self.options, dict(options), self.id)
+        refuse_idle(self.only, parsed, self.id)
+        return partial(self.build, parsed, drawn)
+
+    def completed(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments with the defaults of the others; raises :class:`BadConfig` for arguments that are none."""
+        return parse(self.options, dict(options), self.id).model_dump()
 
     def takes(self, name: str, value: Any, options: Mapping[str, Any]) -> bool:
         """Whether an argument exists and accepts a value beside others, as far as its type and the recipe say."""
         if name not in self.options.model_fields:
             return False
-        if self.untabled(options) and (value in NEED_TABLES.get(name, ()) or "project" in str(value)):
+        defaults = {
+            own: field.get_default(call_default_factory=True) for own, field in self.options.model_fields.items()
+        }
+        chosen = {**defaults, **options}
+        if idle(self.only, name, chosen):
+            return False
+        repairs = name == "enforcement" and "project" in str(value)
+        if repairs and chosen.get("mode") == "refine":
+            return False
+        if (repairs or value in NEED_TABLES.get(name, ())) and self.untabled(options):
             return False
         try:
             self.options.model_validate({name: value})

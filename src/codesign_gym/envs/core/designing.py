@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from codesign_gym.envs.core.actions import view
+from codesign_gym.envs.core.arguments import Arguments, Only
 from codesign_gym.envs.core.construct import ConstructCore, TerminalReward
 from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
 from codesign_gym.envs.core.observers import DecisionObserver
@@ -14,7 +15,6 @@ from codesign_gym.envs.core.preferences import Preferences
 from codesign_gym.envs.core.problem import DesignProblem
 from codesign_gym.envs.core.refine import RefineCore
 from codesign_gym.errors import BadConfig
-from codesign_gym.records import Record
 
 DesignCore = ConstructCore | RefineCore
 
@@ -22,7 +22,7 @@ DesignCore = ConstructCore | RefineCore
 Mode = Literal["construct", "refine"]
 
 
-class Walk(Record):
+class Walk(Arguments):
     """How designs come about, which every environment of such a core leaves to the user; plain data.
 
     Attributes:
@@ -39,6 +39,11 @@ class Walk(Record):
     preferences: Literal["fixed", "sampled"] = "fixed"
     enforcement: str = "mask"
     action: str = "discrete"
+
+
+#: Arguments of a walk that mean something in one mode alone, and those of tables, which only ``construct`` uses.
+REFINED = Only(("steps",), lambda chosen: chosen["mode"] == "refine", "with mode='refine'")
+CONSTRUCTED = Only(("reward", "observation"), lambda chosen: chosen["mode"] == "construct", "with mode='construct'")
 
 
 def design_core(problem: DesignProblem, walk: Walk) -> DesignCore:

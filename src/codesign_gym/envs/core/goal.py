@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from codesign_gym.envs.core.arguments import amount
 from codesign_gym.errors import BadConfig, UnknownName
 
 #: Names of costs on the command line and in environment options, and their metrics.
@@ -18,46 +20,69 @@ UNITS = {
     "size_bytes": {"B": 1.0, "kB": 1e3, "MB": 1e6, "KiB": 1024.0, "MiB": 1024.0**2},
 }
 
-
-def cost_metric(name: str) -> str:
-    """The metric of a cost's name; raises :class:`UnknownName`."""
-    if name not in COSTS:
-        raise UnknownName("cost", name, COSTS)
-    return COSTS[name]
+#: What a user types: a name to a share, an amount, or an amount with its unit. :func:`limits` looks at the values.
+Budget = Mapping[str, Any]
 
 
-def limits(budget: Mapping[str, float | str], full: Mapping[str, float]) -> dict[str, float]:
+def metric_of(kind: str, name: str, metrics: Iterable[str], source: str) -> str:
+    """The metric that a cost's name (``latency``) or its own (``latency_s``) stands for, among those there are.
+
+    Args:
+        kind: what is named, for the message.
+        name: of a cost or a metric.
+        metrics: those there are.
+        source: who would have to tell a cost that is not among them, and does not, for the message.
+
+    Raises:
+        UnknownName: with the nearest name.
+        BadConfig: for a cost that nothing tells.
+    """
+    known = list(metrics)
+    metric = COSTS.get(name, name)
+    if metric in known:
+        return metric
+    if metric in COSTS.values():
+        raise BadConfig(f"{kind} {name!r}: {source} {metric}")
+    raise UnknownName(kind, name, [*(cost for cost, own in COSTS.items() if own in known), *known])
+
+
+def limits(budget: Budget, full: Mapping[str, float], source: str) -> dict[str, float]:
     """Budgets as limits in the metrics' units.
 
     Args:
-        budget: cost name to a share of the full cost (``0.6``) or to an
-            amount with its unit (``"3.5 ms"``).
-        full: metric to the cost that shares are of: at the highest bitwidth everywhere, or of the dearest operators.
+        budget: a cost's name to a share of the full cost (``0.6``) or to an amount with its unit (``"3.5 ms"``); or a
+            metric's name to an amount, in its unit or with one.
+        full: metric to the cost that shares are of: at the highest bitwidth everywhere, of the dearest operators, or
+            of the device's own design.
+        source: as in :func:`metric_of`.
 
     Raises:
-        UnknownName: for a cost that does not exist.
-        BadConfig: for a cost that the device has no source for, or a value that is not positive.
+        UnknownName: for what is neither a cost nor a metric.
+        BadConfig: for a cost that nothing tells or that is bounded twice, or a value that is not positive.
     """
-    found = {}
+    found: dict[str, float] = {}
     for name, value in budget.items():
-        metric = cost_metric(name)
-        if metric not in full:
-            raise BadConfig(f"budget {name!r}: this device's model has no source for {metric}")
-        found[metric] = _amount(name, value, metric, full[metric])
+        metric = metric_of("budget", name, full, source)
+        if metric in found:
+            raise BadConfig(f"budget names {metric} twice; accepted: once")
+        found[metric] = _limit(name, value, metric, full[metric])
     return found
 
 
-def _amount(name: str, value: float | str, metric: str, full: float) -> float:
-    match = re.fullmatch(r"\s*([-+.\deE]+?)\s*([A-Za-z]*)\s*", str(value))
+def _limit(name: str, value: object, metric: str, full: float) -> float:
+    """A bound in the metric's unit: shares are of the full cost."""
+    units = UNITS.get(metric, {})
+    of_cost = name in COSTS
+    share = "a share of the full cost such as 0.6" if of_cost else "a positive number"
+    accepted = f"{share}, or a positive amount in {', '.join(units)}, such as '5 {list(units)[1]}'" if units else share
+    field = f"budget {name!r}"
+    if not isinstance(value, str):
+        return amount(field, value, accepted) * (full if of_cost else 1.0)
+    match = re.fullmatch(r"\s*([-+.\deE]+?)\s*([A-Za-z]+)\s*", value)
     try:
-        number = float(match.group(1)) if match else math.nan
+        number = float(match.group(1)) if match else None
     except ValueError:
-        number = math.nan
-    unit = match.group(2) if match else ""
-    if not (math.isfinite(number) and number > 0) or (unit and unit not in UNITS[metric]):
-        accepted = ", ".join(UNITS[metric])
-        raise BadConfig(
-            f"budget {name}={value!r}: accepted: a share of the full cost such as 0.6, "
-            f"or a positive amount in {accepted}"
-        )
-    return number * (UNITS[metric][unit] if unit else full)
+        number = None
+    if match is None or number is None or match.group(2) not in units or not number > 0 or math.isinf(number):
+        raise BadConfig(f"{field} is {value!r}; accepted: {accepted}")
+    return number * units[match.group(2)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any
 
 import gymnasium as gym
@@ -14,18 +14,13 @@ from numpy.typing import NDArray
 from codesign_gym.envs.core.actions import ActionView, BadAction, view
 from codesign_gym.envs.core.core import put, take
 from codesign_gym.envs.dvfs.arrivals import Arrivals
-from codesign_gym.envs.dvfs.device import Device, Interval
+from codesign_gym.envs.dvfs.device import Chip, Duty, Power
 from codesign_gym.envs.dvfs.episodes import Episodes, Randomised
-from codesign_gym.envs.dvfs.grid import Grid
+from codesign_gym.envs.dvfs.interval import advance
 from codesign_gym.envs.dvfs.observer import Observer
 from codesign_gym.envs.dvfs.rewards import Weights
-from codesign_gym.envs.dvfs.service import Demand, Server, Standing
 from codesign_gym.envs.dvfs.state import TRACE, Array, DvfsState
 from codesign_gym.envs.dvfs.tables import Tables
-from codesign_gym.simulators.dvfs.thermal import columnwise, stacked
-
-#: Share of the past in running means over intervals.
-MEMORY = 0.8
 
 
 @dataclass(frozen=True)
@@ -33,8 +28,8 @@ class DvfsCore:
     """Sets clocks and an exit threshold for one control interval after another; ends by truncation.
 
     Clocks change at an interval's start, during which nothing runs; a throttled device runs at no more than its caps.
-    A device that is out of work enters an idle state of its file (see :class:`Device`), and every request waits until
-    it has woken. Waking begins when a request comes, beside whatever runs.
+    A device that is out of work enters an idle state of its file (see :func:`.interval.idle_state`), and every request
+    waits until it has woken. Waking begins when a request comes, beside whatever runs.
 
     Attributes:
         tables: device and workload.
@@ -44,7 +39,7 @@ class DvfsCore:
         weights: of the reward's terms.
         randomised: what differs between episodes.
         horizon: control intervals of an episode.
-        interval_s: length of one, on its own :class:`Grid`.
+        interval_s: length of one.
         deadline_s: from a request's arrival to its answer.
         capacity: requests that may wait; of more the oldest are dropped at the end of an interval, as a leaky video
             queue does.
@@ -100,36 +95,28 @@ class DvfsCore:
         return float(soc.power_w(top, np.ones(len(top)), soc.reference_c).sum()) * self.interval_s
 
     @cached_property
-    def _grid(self) -> Grid:
-        return Grid(self.interval_s)
+    def _duty(self) -> Duty:
+        return Duty.of(self.tables, self.interval_s, self.deadline_s, self.capacity)
 
     @cached_property
-    def _server(self) -> Server:
-        return Server(self.tables, self._grid, self.deadline_s)
+    def _chip(self) -> Chip:
+        return Chip.of(self.tables.soc, self.tables.strides)
 
     @cached_property
-    def _device(self) -> Device:
-        return Device(self.tables.soc, self.tables.settings, self._grid, self.randomised.capacitance > 0)
+    def _power(self) -> Power:
+        return Power.of(self.tables.soc, self.interval_s)
 
     @cached_property
     def _episodes(self) -> Episodes:
         domains = len(self.tables.soc.domains)
-        return Episodes(self.arrivals, self.tables.workload, self.randomised, self._grid, self.horizon, domains)
-
-    @cached_property
-    def _busiest(self) -> int:
-        """The domain whose load is told as the time in which anything runs: a GPU that waits for memory is busy, too.
-
-        So does the load that devfreq reports.
-        """
-        return self.tables.soc.names.index("gpu")
+        return Episodes(self.arrivals, self.tables.workload, self.randomised, self.interval_s, self.horizon, domains)
 
     def initial(self, generators: Sequence[np.random.Generator], previous: DvfsState | None) -> DvfsState:
         """Nothing waits, everything is at the air's temperature, clocks are the highest, no exit is early."""
         soc, batch, domains = self.tables.soc, len(generators), len(self.tables.soc.steps)
         drawn, exits = self._episodes.drawn(generators), self.tables.workload.exits
         none, whole = np.zeros(batch), np.zeros(batch, dtype=np.int64)
-        index = stacked([np.full(batch, steps - 1, dtype=np.int64) for steps in soc.steps])
+        index = np.tile(np.array(soc.steps, dtype=np.int64) - 1, (batch, 1))
         temperature_c = soc.thermal.initial(drawn.ambient_c)
         trace = (batch, self.horizon if self.traced else 0, len(TRACE) + domains + 1 + exits)
         return DvfsState(
@@ -145,12 +132,12 @@ class DvfsCore:
             level=np.full(batch, self.actions.sizes[-1] - 1),
             temperature_c=temperature_c,
             throttled=np.zeros(batch, dtype=bool),
-            peak_c=temperature_c[:, 0],
-            energy_j=columnwise(batch, domains + 1, np.float64, 0),
-            power_w=soc.power_w(index, columnwise(batch, domains, np.float64, 0), temperature_c[:, 0]),
-            utilisation=columnwise(batch, domains, np.float32, 0),
+            peak_c=temperature_c[:, 0].copy(),
+            energy_j=np.zeros((batch, domains + 1)),
+            power_w=soc.power_w(index, np.zeros((batch, domains)), temperature_c[:, 0]),
+            utilisation=np.zeros((batch, domains), dtype=np.float32),
             demand=none.astype(np.float32),
-            recent=columnwise(batch, exits, np.float32, 0),
+            recent=np.zeros((batch, exits), dtype=np.float32),
             asleep=none,
             served=whole,
             late=whole,
@@ -163,7 +150,7 @@ class DvfsCore:
 
     def transition(self, state: DvfsState, actions: Array) -> DvfsState:
         """One control interval of every device whose episode goes on."""
-        wanted = np.asfortranarray(self.actions.decode(actions))  # a choice in one piece
+        wanted = np.ascontiguousarray(self.actions.decode(actions))
         if len(wanted) != len(state.step):
             raise BadAction(f"{len(wanted)} actions for {len(state.step)} environments")
         going = state.step < self.horizon
@@ -173,69 +160,8 @@ class DvfsCore:
         return put(state, index, self._advance(take(state, index), wanted[index])) if len(index) else state
 
     def _advance(self, state: DvfsState, wanted: NDArray[np.int64]) -> DvfsState:
-        soc, device, batch = self.tables.soc, self._device, len(wanted)
-        index, level = wanted[:, :-1], wanted[:, -1]
-        if state.throttled.any():
-            index = soc.capped(index, state.throttled)
-        changed, setting = index != state.index, self.tables.number(index)
-        step = state.step + 1
-        arrived = state.arrived_by.take(np.arange(0, batch * (self.horizon + 1), self.horizon + 1) + step)
-        came = arrived - state.arrived
-        depth = device.depth(state.demand, state.utilisation[:, self._busiest])
-        stall_s, wake_s = device.stall_s(changed), device.wake_s(depth)
-
-        start_s = state.step * self.interval_s
-        standing, tally = self._server.serve(
-            Demand(state.arrival_s, state.sample, arrived, setting, level, start_s, stall_s, wake_s),
-            Standing(state.head, state.left, state.running, state.answer),
-        )
-        head = np.maximum(standing.head, arrived - self.capacity)
-        dropped = state.dropped + (head - standing.head)
-        in_service = standing.left > 0
-        share = tally.busy_s * (1 / self.interval_s)  # (exits, batch)
-        busy, activity = reduce(np.add, share), self.tables.busy(setting, share)
-        asleep = np.maximum(1 - (busy + (stall_s + wake_s * came) * (1 / self.interval_s)), 0)
-        interval = Interval(changed, activity, asleep, depth)
-        spent = device.spend(interval, index, setting, state.temperature_c, state.ambient_c, state.scale)
-        after = DvfsState(
-            arrival_s=state.arrival_s,
-            sample=state.sample,
-            ambient_c=state.ambient_c,
-            scale=state.scale,
-            arrived_by=state.arrived_by,
-            step=step,
-            arrived=arrived,
-            came=came,
-            head=head,
-            left=standing.left,
-            running=standing.running,
-            answer=standing.answer,
-            index=index,
-            level=level,
-            temperature_c=spent.temperature_c,
-            throttled=soc.throttled(state.throttled, spent.temperature_c),
-            peak_c=np.maximum(state.peak_c, spent.temperature_c[:, 0]),
-            energy_j=state.energy_j + spent.energy_j,
-            power_w=spent.energy_j * (1 / self.interval_s),
-            utilisation=self._seen(activity, busy),
-            demand=_mean(state.demand, came),
-            recent=_mean(state.recent, tally.by_exit.T),
-            asleep=asleep,
-            served=head - dropped - in_service,
-            late=state.late + tally.late,
-            correct=state.correct + tally.correct,
-            dropped=dropped,
-            waiting=arrived - head + in_service,
-            throttling=state.throttling + state.throttled,
-            trace=state.trace,
-        )
-        return self._noted(state, after, tally.by_exit.T) if self.traced else after
-
-    def _seen(self, activity: Array, busy: Array) -> Array:
-        """The activity that is told, (batch, domains), from that of the domains, as rows, and of the whole."""
-        seen = activity.astype(np.float32)
-        seen[self._busiest] = busy
-        return seen.T
+        after, by_exit = advance(self._chip, self._power, self._duty, state, wanted)
+        return self._noted(state, after, by_exit) if self.traced else after
 
     @cached_property
     def _scale(self) -> NDArray[np.float32]:
@@ -312,11 +238,3 @@ class DvfsCore:
         from codesign_gym.envs.dvfs.viewer import picture
 
         return picture(self, state)
-
-
-def _mean(before: Array, value: Array) -> NDArray[np.float32]:
-    """A running mean, single precision, and what it is of."""
-    mean: NDArray[np.float32] = value.astype(np.float32, order="K")
-    mean *= np.float32(1 - MEMORY)
-    mean += np.float32(MEMORY) * before
-    return mean

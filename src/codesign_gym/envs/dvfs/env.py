@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from codesign_gym.envs.core.configured import ConfiguredEnv, ConfiguredVectorEnv, Recipe
-from codesign_gym.envs.dvfs.factory import Options, build
+from codesign_gym.envs.dvfs.factory import ONLY, Options, build
 
-RECIPE = Recipe("codesign/Dvfs-v0", Options, build, default_grant=200_000)
+RECIPE = Recipe("codesign/Dvfs-v0", Options, build, only=ONLY, default_grant=200_000)
 
 
 class DvfsEnv(ConfiguredEnv):

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.envs.dvfs.arrivals import Arrivals
-from codesign_gym.envs.dvfs.grid import Grid
 from codesign_gym.envs.dvfs.tables import Workload
 
 Array = NDArray[Any]
@@ -50,7 +49,7 @@ class Episodes:
         arrivals: when requests come.
         workload: what they bring.
         randomised: what differs between episodes.
-        grid: of a control interval.
+        interval_s: length of a control interval.
         horizon: intervals of an episode.
         domains: of the device.
     """
@@ -58,7 +57,7 @@ class Episodes:
     arrivals: Arrivals
     workload: Workload
     randomised: Randomised
-    grid: Grid
+    interval_s: float
     horizon: int
     domains: int
 
@@ -72,15 +71,15 @@ class Episodes:
             part = slice(first, first + BLOCK)
             uniform = self._uniform(generators[part])
             others[part], uniform = uniform[:, : 1 + self.domains], uniform[:, 1 + self.domains :]
-            times_s = self.grid.near(self.arrivals.times(uniform[:, : self.arrivals.numbers]))
-            come = slice(np.searchsorted(times_s.min(0), self.horizon * self.grid.interval_s, side="right"))
+            times_s = np.asarray(self.arrivals.times(uniform[:, : self.arrivals.numbers]), dtype=np.float64)
+            come = slice(np.searchsorted(times_s.min(0), self.horizon * self.interval_s, side="right"))
             arrival_s[part, come] = times_s[:, come]
             sample[part, come] = self.workload.samples(uniform[:, self.arrivals.numbers :][:, come])
             arrived_by[part] = self._count(times_s[:, come])
         low, high = self.randomised.ambient_c
         ambient_c = low + (high - low) * others[:, 0]
         scale = 1 + self.randomised.capacitance * (2 * others[:, 1:] - 1)
-        return Drawn(arrival_s, sample, ambient_c, np.asfortranarray(scale), arrived_by)
+        return Drawn(arrival_s, sample, ambient_c, scale, arrived_by)
 
     def _uniform(self, generators: Sequence[np.random.Generator]) -> NDArray[np.float32]:
         """What an episode needs: for air and capacitances, for arrivals, and for the image that each request brings."""
@@ -92,7 +91,7 @@ class Episodes:
 
     def _count(self, times_s: Array) -> Array:
         """How many requests have come by each interval's start, (batch, horizon + 1)."""
-        interval, starts = np.ceil(times_s / self.grid.interval_s), self.horizon + 1
+        interval, starts = np.ceil(times_s / self.interval_s), self.horizon + 1
         np.minimum(interval, starts, out=interval)
         interval += np.arange(0.0, len(interval) * (starts + 1), starts + 1)[:, None]
         counts = np.bincount(interval.astype(np.int64).ravel(), minlength=len(interval) * (starts + 1))

@@ -10,21 +10,20 @@ import numpy as np
 from pydantic import Field
 
 from codesign_gym.envs.core.actions import view
+from codesign_gym.envs.core.arguments import Arguments, Only
 from codesign_gym.envs.dvfs.arrivals import Arrivals, Bursty, Periodic, Poisson, Recorded, read_trace
 from codesign_gym.envs.dvfs.core import DvfsCore
 from codesign_gym.envs.dvfs.episodes import Randomised
-from codesign_gym.envs.dvfs.grid import Grid
 from codesign_gym.envs.dvfs.observer import Observer
 from codesign_gym.envs.dvfs.rewards import Weights
 from codesign_gym.envs.dvfs.tables import Tables, Workload, offered
 from codesign_gym.errors import BadConfig, UnknownName
-from codesign_gym.records import Record
 from codesign_gym.simulators import dvfs
 from codesign_gym.simulators.exits import library as exits
 from codesign_gym.simulators.exits.record import ExitRecords
 
 
-class Options(Record):
+class Options(Arguments):
     """What can be chosen of a runtime-control environment; every field is plain data.
 
     Times and rates are relative to the device unless they are given outright: the unit of ``interval`` and ``slack``
@@ -85,7 +84,7 @@ class Options(Record):
     capacity: int = Field(default=8, gt=0)
     thresholds: Sequence[float] = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
     accuracy_loss: float = Field(default=0.5, ge=0)
-    ambient_c: tuple[float, float] = (25.0, 25.0)
+    ambient_c: Sequence[float] = (25.0, 25.0)
     capacitance: float = Field(default=0.0, ge=0, lt=1)
     hidden: Sequence[str] = ()
     energy: float = Field(default=1.0, ge=0)
@@ -93,6 +92,24 @@ class Options(Record):
     accuracy: float = Field(default=0.0, ge=0)
     throttling: float = Field(default=0.1, ge=0)
     action: str = "box"
+
+
+#: Arguments that mean something only beside others.
+ONLY = (
+    Only(("network",), lambda chosen: chosen["mix"] is None, "without mix"),
+    Only(("load",), lambda chosen: chosen["rate_hz"] is None, "without rate_hz"),
+    Only(("burst_load",), lambda chosen: chosen["burst_rate_hz"] is None, "without burst_rate_hz"),
+    Only(("load", "rate_hz"), lambda chosen: chosen["arrivals"] != "trace", "where arrivals is not 'trace'"),
+    Only(
+        ("burst_load", "burst_rate_hz", "calm", "burst"),
+        lambda chosen: chosen["arrivals"] == "bursty",
+        "where arrivals is 'bursty'",
+    ),
+    Only(("jitter",), lambda chosen: chosen["arrivals"] == "periodic", "where arrivals is 'periodic'"),
+    Only(("trace",), lambda chosen: chosen["arrivals"] == "trace", "where arrivals is 'trace'"),
+    Only(("interval",), lambda chosen: chosen["interval_s"] is None, "without interval_s"),
+    Only(("slack",), lambda chosen: chosen["deadline_s"] is None, "without deadline_s"),
+)
 
 
 def build(options: Options, traced: bool = False) -> DvfsCore:
@@ -122,10 +139,11 @@ def assemble(options: Options, tables: Tables, traced: bool = False) -> DvfsCore
             f"interval_s is {interval_s:.3g}; accepted: more than {soc.transition_s.sum():.3g}, the time that "
             f"{soc.name} takes to change its clocks"
         )
-    low, high = options.ambient_c
-    if not -40 <= low <= high <= soc.thermal.release_c:
+    ambient_c = options.ambient_c
+    if len(ambient_c) != 2 or not -40 <= ambient_c[0] <= ambient_c[1] <= soc.thermal.release_c:
         raise BadConfig(
-            f"ambient_c is {low:g}, {high:g}; accepted: two ascending from -40 to {soc.thermal.release_c:g}"
+            f"ambient_c is {', '.join(f'{c:g}' for c in ambient_c)}; accepted: two numbers, ascending, from -40 to "
+            f"{soc.thermal.release_c:g}"
         )
     if options.arrivals not in ARRIVALS:
         raise UnknownName("arrivals", options.arrivals, ARRIVALS)
@@ -135,9 +153,9 @@ def assemble(options: Options, tables: Tables, traced: bool = False) -> DvfsCore
         observer=Observer(soc.names, tuple(tables.workload.names), tuple(options.hidden)),
         actions=view(options.action, (*soc.steps, len(tables.workload.thresholds))),
         weights=Weights(options.energy, options.misses, options.accuracy, options.throttling),
-        randomised=Randomised((low, high), options.capacitance),
+        randomised=Randomised((ambient_c[0], ambient_c[1]), options.capacitance),
         horizon=options.horizon,
-        interval_s=float(Grid(interval_s).near(interval_s)),
+        interval_s=float(interval_s),
         deadline_s=deadline_s,
         capacity=options.capacity,
         traced=traced,

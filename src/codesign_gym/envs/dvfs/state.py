@@ -17,8 +17,8 @@ TRACE = ("temperature_c", "power_w", "waiting", "dropped", "late")
 class DvfsState:
     """A batch of running devices; times are seconds since the episode's start.
 
-    The first five are all that is random, drawn at the start; the trace is empty unless pictures are wanted. Columns
-    of the arrays of more than one axis lie in one piece each, except those of the requests and of the trace.
+    The first five are all that is random, drawn at the start; the trace is empty unless pictures are wanted. Rows
+    lie in one piece each.
     """
 
     arrival_s: Array  # (batch, requests + 1) ascending; the last, and those beyond the end, never come

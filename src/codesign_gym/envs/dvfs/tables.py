@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -148,22 +148,6 @@ class Tables:
     def fastest_s(self) -> float:
         """The least seconds that any request takes."""
         return float(self.latency_s.min())
-
-    def busy(self, setting: Ints, by_exit: Floats) -> Floats:
-        """How long each domain is busy, (domains, batch), from the time spent on requests by exit, (exits, batch)."""
-        of_exit = self._activity_rows.take(setting, axis=1).reshape(len(by_exit), -1, len(setting))
-        of_exit *= by_exit[:, None]
-        return reduce(np.add, of_exit)  # no matrix product, which may round a batch of one otherwise than one of many
-
-    @cached_property
-    def _activity_rows(self) -> Floats:
-        """The activity as rows that are quick to look up, (exits * domains, settings)."""
-        return np.ascontiguousarray(self.activity.reshape(len(self.settings), -1).T)
-
-    def number(self, index: Ints) -> Ints:
-        """Numbers of settings, shape (batch,), from clock positions (batch, domains)."""
-        *others, last = index.T  # the last stride is 1
-        return reduce(np.add, [column * stride for column, stride in zip(others, self.strides, strict=False)], last)
 
     def check_deadline(self, deadline_s: float) -> None:
         """Raises :class:`Infeasible` where a network is too slow for the deadline at its first exit and best clocks."""

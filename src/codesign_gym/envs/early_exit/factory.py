@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codesign_gym.envs.core.actions import view
+from codesign_gym.envs.core.arguments import Arguments, Only
 from codesign_gym.envs.core.construct import ConstructCore, DenseReward, TerminalReward
 from codesign_gym.envs.core.enforcement import Unrepaired
 from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
@@ -18,7 +19,6 @@ from codesign_gym.envs.core.problem import Constraint, Objective
 from codesign_gym.envs.early_exit.problem import EarlyExitProblem
 from codesign_gym.envs.early_exit.tables import BOARD, Answers, Costs, check_alike, check_reached
 from codesign_gym.errors import BadConfig, UnknownName
-from codesign_gym.records import Record
 from codesign_gym.simulators import dvfs
 from codesign_gym.simulators.exits import library
 
@@ -28,7 +28,7 @@ REWARDS: dict[str, type[TerminalReward] | type[DenseReward]] = {"terminal": Term
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999)
 
 
-class Options(Record):
+class Options(Arguments):
     """What can be chosen of an early-exit environment; every field is plain data.
 
     Attributes:
@@ -64,6 +64,10 @@ class Options(Record):
     enforcement: Unrepaired = "mask+price"
     reward: str = "terminal"
     action: str = "discrete"
+
+
+#: Arguments that mean something only beside others.
+ONLY = (Only(("slack",), lambda chosen: chosen["deadline_s"] is None, "without deadline_s"),)
 
 
 def build(options: Options, drawn: bool = False) -> ConstructCore:

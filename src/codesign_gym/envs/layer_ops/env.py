@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from codesign_gym.envs.core.configured import ConfiguredEnv, ConfiguredVectorEnv, Recipe
-from codesign_gym.envs.layer_ops.factory import Options, build
+from codesign_gym.envs.layer_ops.factory import ONLY, Options, build, untabled
 
-RECIPE = Recipe("codesign/LayerOps-v0", Options, build, lambda options: options.get("quality", "tabular") != "tabular")
+RECIPE = Recipe("codesign/LayerOps-v0", Options, build, untabled, ONLY)
 
 
 class LayerOpsEnv(ConfiguredEnv):
@@ -80,7 +80,8 @@ class LayerOpsEnv(ConfiguredEnv):
     See :class:`~codesign_gym.envs.layer_ops.factory.Options`; for instance
 
     ```python
-    gymnasium.make("codesign/LayerOps-v0", space="nasa-add-all", device="nasa-chunked", budget={"energy": 0.5})
+    gymnasium.make("codesign/LayerOps-v0", space="nasa-add-all", budget={"energy": 0.5})  # on nasa-chunked
+    gymnasium.make("codesign/LayerOps-v0", space="lana-digits", quality="measured", budget={"latency": 0.6})
     gymnasium.make("codesign/LayerOps-v0", space="fbnet-cifar", cost_file="operators.csv", cost_column="raspi4",
                    budget={"latency": "20 ms"})
     ```
@@ -88,7 +89,7 @@ class LayerOpsEnv(ConfiguredEnv):
     ## Registered Configurations
 
     `codesign/LayerOps-v0`: FBNet's space on pixel-3-cpu, a made-up quality, masks, terminal reward; without a budget
-    until one is given.
+    until one is given. Another space comes with the device that its file names (`codesign-gym list spaces`).
 
     ## Version History
 

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from codesign_gym.catalog import attribute
 from codesign_gym.envs.core import goal
+from codesign_gym.envs.core.arguments import Only, amount
 from codesign_gym.envs.core.construct import DenseReward, Observer, TerminalReward
-from codesign_gym.envs.core.designing import DesignCore, Walk, design_core
+from codesign_gym.envs.core.designing import CONSTRUCTED, REFINED, DesignCore, Walk, design_core
 from codesign_gym.envs.core.observers import DecisionObserver, choices_observer
 from codesign_gym.envs.core.problem import Constraint, Objective
 from codesign_gym.envs.core.refine import RefineCore
 from codesign_gym.envs.layer_ops.costs import CellCosts, DesignCosts, ModelCosts, TableCosts
 from codesign_gym.envs.layer_ops.problem import LayerOpsProblem
-from codesign_gym.errors import BadConfig, UnknownName
+from codesign_gym.errors import BadConfig, CodesignError, UnknownName
 from codesign_gym.simulators import operators
 from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.hardware.model import Costs
@@ -45,13 +46,14 @@ class Options(Walk):
 
     Attributes:
         space: id, YAML file or ``"package.module:attribute"`` of an operator space.
-        device: id or YAML file; its model costs the operators.
+        device: id or YAML file; its model costs the operators. By default the one that the space names.
         bits: of weights and activations; by default 8, or the nearest that the device supports.
         cost_file: measured latencies (and energies) in place of the device: a CSV file of operators by name, of
             networks by their operators' numbers (to which a sum over layers is fitted), or of all cells.
         cost_column: which device of that file.
         quality: ``tabular`` (made up, a sum with a known optimum), ``table`` (measured accuracies of all designs),
-            ``measured`` (on real images with the weights of the space's supernet, trained in the first call), or
+            ``measured`` (on real images, with the weights of the space's supernet or of the teacher whose layers are
+            replaced, trained in the first call), or
             ``"package.module:function"`` that returns a :class:`~codesign_gym.simulators.operators.quality.Quality`
             of the space and the seed, such as a supernet's measured accuracy.
         quality_file: the CSV file of ``table``; it also tells which cells the numbers in ``cost_file`` stand for.
@@ -69,14 +71,14 @@ class Options(Walk):
     """
 
     space: str = "fbnet"
-    device: str = "pixel-3-cpu"
+    device: str | None = None
     bits: int | None = Field(default=None, ge=1)
     cost_file: str | None = None
     cost_column: str | None = None
     quality: str = "tabular"
     quality_file: str | None = None
     quality_column: str | None = None
-    budget: Mapping[str, float | str] | None = None
+    budget: goal.Budget | None = None
     floor: float | None = Field(default=None, gt=0, le=100)
     minimize: Literal["latency", "energy", "size"] = "latency"
     objectives: Mapping[str, float] = Field(default_factory=dict)
@@ -84,6 +86,22 @@ class Options(Walk):
     reward: Literal["terminal", "dense"] = "terminal"
     observation: Literal["decisions", "rich"] = "decisions"
     seed: int = Field(default=0, ge=0)
+
+
+#: Arguments that mean something only beside others.
+ONLY = (
+    REFINED,
+    CONSTRUCTED,
+    Only(("device",), lambda chosen: chosen["cost_file"] is None, "without a cost_file, which takes its place"),
+    Only(("minimize",), lambda chosen: chosen["floor"] is not None, "with a floor"),
+    Only(
+        ("quality_file",),
+        lambda chosen: chosen["quality"] == "table" or chosen["cost_file"] is not None,
+        "with quality='table', or beside a cost_file of cells",
+    ),
+    Only(("quality_column",), lambda chosen: chosen["quality"] == "table", "with quality='table'"),
+    Only(("seed",), lambda chosen: chosen["quality"] != "table", "with a quality other than 'table'"),
+)
 
 
 def build(options: Options, drawn: bool = False) -> DesignCore:
@@ -105,49 +123,63 @@ def layer_ops_problem(options: Options) -> LayerOpsProblem:
     """The design problem alone; errors as in :func:`build`."""
     space = operators.load(options.space)
     quality = _quality(options, space)
-    costs, prepared = _costs(options, space)
+    costs, prepared, source = _costs(options, space)
     dearest = np.array([[len(layer.operators) - 1 for layer in space.layers]])
     full = dict(zip(costs.names, costs.of(dearest)[0].tolist(), strict=True))
     reference = quality.reference
     objective = Objective(quality.metric_name, QUALITY_WEIGHT, reference, worst=0.0)
-    bounds = goal.limits(options.budget or {}, full)
+    bounds = goal.limits(options.budget or {}, full, source)
     constraints = [Constraint(metric, limit) for metric, limit in bounds.items()]
     if options.floor is not None:
         constraints.append(Constraint(quality.metric_name, reference - options.floor / 100, reference))
-        objective = _cost_objective(options.minimize, 1.0, full)
+        objective = _cost_objective("minimize", options.minimize, 1.0, full, source)
+    others = [_cost_objective("objective", name, weight, full, source) for name, weight in options.objectives.items()]
     return LayerOpsProblem(
         operators=space,
         quality=quality,
         costs=costs,
-        objectives=(objective, *(_cost_objective(name, weight, full) for name, weight in options.objectives.items())),
+        objectives=(objective, *others),
         constraints=tuple(constraints),
         prepared=prepared,
     )
 
 
-def _cost_objective(name: str, weight: float, full: Mapping[str, float]) -> Objective:
+def untabled(given: Mapping[str, object]) -> bool:
+    """Whether options make a problem whose scores or costs are no sums over layers; what is wrong is told elsewhere."""
+    if given.get("quality", "tabular") != "tabular":
+        return True
+    try:
+        options = Options.model_validate(given)
+        return not isinstance(_costs(options, operators.load(options.space))[0], TableCosts)
+    except (CodesignError, ValidationError):
+        return False
+
+
+def _cost_objective(kind: str, name: str, weight: float, full: Mapping[str, float], source: str) -> Objective:
     """A cost as a share of its full amount."""
-    metric = goal.cost_metric(name)
-    if metric not in full:
-        raise BadConfig(f"objective {name!r}: nothing here tells {metric}")
-    if not (np.isfinite(weight) and weight > 0):
-        raise BadConfig(f"objective {name!r} has weight {weight}; accepted: a positive number")
-    return Objective(metric, -weight / full[metric], full[metric], worst=full[metric])
+    metric = goal.metric_of(kind, name, full, source)
+    share = amount(f"weight of {kind} {name!r}", weight) / full[metric]
+    return Objective(metric, -share, full[metric], worst=full[metric])
 
 
-def _costs(options: Options, space: OperatorSpace) -> tuple[DesignCosts, dict[str, float]]:
-    """From the user's file, else from the device; and the error of costs that are predicted."""
+#: Costs, the error of those that are predicted, and who does not tell the others, for messages.
+Told = tuple[DesignCosts, dict[str, float], str]
+
+
+def _costs(options: Options, space: OperatorSpace) -> Told:
+    """From the user's file, else from the device."""
     if options.cost_file is not None:
         return _filed(options, space, Path(options.cost_file).expanduser())
     if options.cost_column is not None:
         raise BadConfig(f"cost_column is {options.cost_column!r} without a cost_file; accepted: both or neither")
-    device = devices.load(options.device)
+    device = devices.load(options.device or space.device)
+    source = f"device {device.name!r} has no source for"
     bits = int(np.clip(BITS, device.min_bits, device.max_bits)) if options.bits is None else options.bits
     if getattr(device.model, "separable", False):
         costs = space.tabulate(device, bits)
-        return TableCosts({name: np.asarray(getattr(costs, name)) for name in _told(costs)}), {}
+        return TableCosts({name: np.asarray(getattr(costs, name)) for name in _told(costs)}), {}, source
     costs = space.cost(device, np.zeros((1, len(space)), dtype=np.int64), bits)
-    return ModelCosts(space, device, bits, _told(costs)), {}
+    return ModelCosts(space, device, bits, _told(costs)), {}, source
 
 
 def _told(costs: Costs) -> tuple[str, ...]:
@@ -155,7 +187,7 @@ def _told(costs: Costs) -> tuple[str, ...]:
     return ("latency_s", *(("energy_j",) if costs.energy_j is not None else ()), "size_bytes")
 
 
-def _filed(options: Options, space: OperatorSpace, path: Path) -> tuple[DesignCosts, dict[str, float]]:
+def _filed(options: Options, space: OperatorSpace, path: Path) -> Told:
     """A file of operators tells their names; one of networks numbers the operators, as the space says."""
     from codesign_gym.simulators.hardware.calibration.sheet import read_sheet
     from codesign_gym.simulators.operators.tables import is_of_operators, read_operators
@@ -164,16 +196,20 @@ def _filed(options: Options, space: OperatorSpace, path: Path) -> tuple[DesignCo
 
     sizes = {"size_bytes": space.size_bytes(options.bits or BITS)}
     if is_of_operators(path):
-        return TableCosts({**read_operators(path, space, options.cost_column), **sizes}), {}
+        energy = "energy_mJ" if options.cost_column is None else f"{options.cost_column}_energy"
+        source = f"cost_file {str(path)!r} has no column {energy!r}, which would tell"
+        return TableCosts({**read_operators(path, space, options.cost_column), **sizes}), {}, source
     if options.cost_column is None:
         columns = ", ".join(read_sheet(path).frame.columns)
         raise BadConfig(f"cost_file {str(path)!r} needs the option cost_column, one of its columns: {columns}")
+    source = f"cost_file {str(path)!r} tells the latency of whole designs (column {options.cost_column!r}), and no"
     if space.codes:
         found = fit(space, *read_networks(path, space, options.cost_column))
         errors = {"latency_mape": found.mape, "latency_spearman": found.spearman}
-        return TableCosts({"latency_s": found.latency_s, **sizes}), errors
+        return TableCosts({"latency_s": found.latency_s, **sizes}), errors, source
     named = None if options.quality_file is None else Path(options.quality_file).expanduser()
-    return CellCosts({"latency_s": read_cells(path, space, options.cost_column, 1e-3, named)}, TableCosts(sizes)), {}
+    latency_s = read_cells(path, space, options.cost_column, 1e-3, named)
+    return CellCosts({"latency_s": latency_s}, TableCosts(sizes)), {}, source
 
 
 def _quality(options: Options, space: OperatorSpace) -> Quality:
@@ -201,9 +237,8 @@ def _table(options: Options, space: OperatorSpace) -> Quality:
 
 
 def _measured(options: Options, space: OperatorSpace) -> Quality:
-    from codesign_gym.simulators.supernets.quality import measured
-
-    return measured(space, options.seed)
+    found: Quality = attribute(space.measured)(space, options.seed)
+    return found
 
 
 #: Ways to say how good a design is, by name.

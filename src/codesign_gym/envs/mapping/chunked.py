@@ -49,17 +49,24 @@ class ChunkedMapper:
     Attributes:
         latency_s: of the layer.
         energy_j: of the layer.
-        taken: share of the global buffer, or OVERFLOWS.
+        taken: share of the global buffer; of what is no candidate OVERFLOWS, or more than any candidate that fits.
+        buffer_bytes: of the global buffer.
     """
 
     latency_s: NDArray[np.float64]
     energy_j: NDArray[np.float64]
     taken: NDArray[np.float64]
+    buffer_bytes: int
 
     @property
     def knobs(self) -> tuple[Knob, ...]:
         """The same for every layer."""
         return KNOBS
+
+    @property
+    def scarce(self) -> str:
+        """The global buffer."""
+        return f"{self.buffer_bytes} bytes of global buffer (for a tile and the next one)"
 
     @cached_property
     def least(self) -> NDArray[np.int64]:
@@ -95,8 +102,15 @@ def mappers(device: Device, network: Network, bits: int, tiles: str) -> tuple[Ch
     assert isinstance(model, Chunked)
     table = mapping_table(model, network.layers.with_batch(device.batch), np.full((len(network), 2), bits))
     buffer_bytes = model.conv_buffer_bytes + model.shift_buffer_bytes + model.adder_buffer_bytes
-    taken = np.where(table.valid, table.buffer_bytes / buffer_bytes, OVERFLOWS)
+    shares = np.where(table.valid, table.buffer_bytes / buffer_bytes, np.inf)  # (layers, candidates)
+    beyond = np.maximum(OVERFLOWS, 2 * shares.min(-1, keepdims=True))  # where nothing fits, the least is a candidate
+    taken = np.where(table.valid, shares, beyond)
     return tuple(
-        ChunkedMapper(latency_s[POSITIONS], energy_j[POSITIONS], np.where(POSITIONS >= 0, share[POSITIONS], OVERFLOWS))
-        for latency_s, energy_j, share in zip(table.latency_s, table.energy_j, taken, strict=True)
+        ChunkedMapper(
+            latency_s[POSITIONS],
+            energy_j[POSITIONS],
+            np.where(POSITIONS >= 0, share[POSITIONS], most),
+            int(buffer_bytes),
+        )
+        for latency_s, energy_j, share, most in zip(table.latency_s, table.energy_j, taken, beyond[:, 0], strict=True)
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from codesign_gym.envs.core.configured import ConfiguredEnv, ConfiguredVectorEnv, Recipe
-from codesign_gym.envs.mapping.factory import Options, build
+from codesign_gym.envs.mapping.factory import ONLY, Options, build
 
-RECIPE = Recipe("codesign/Mapping-v0", Options, build)
+RECIPE = Recipe("codesign/Mapping-v0", Options, build, only=ONLY)
 
 
 class MappingEnv(ConfiguredEnv):
@@ -89,13 +89,14 @@ class MappingEnv(ConfiguredEnv):
 
     ```python
     gymnasium.make("codesign/Mapping-v0", network="alexnet", layers=["features.3"], device="maeri-128")
-    gymnasium.make("codesign/Mapping-v0", network="resnet18", device="nasa-chunked", objective="energy-delay")
+    gymnasium.make("codesign/Mapping-v0", device="nasa-chunked", objective="energy-delay")
     gymnasium.make("codesign/Mapping-v0", objective=["latency", "energy"], preferences="sampled")
     ```
 
     ## Registered Configurations
 
-    `codesign/Mapping-v0`: all of alexnet on maeri-128, latency, constructed.
+    `codesign/Mapping-v0`: all of alexnet on maeri-128, latency, constructed; with `device="nasa-chunked"` all of
+    resnet18, as no tile of alexnet's fully connected layers fits its buffer.
 
     ## Version History
 

@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from codesign_gym.envs.core.designing import DesignCore, Walk, design_core
+from codesign_gym.envs.core.arguments import Only
+from codesign_gym.envs.core.designing import REFINED, DesignCore, Walk, design_core
 from codesign_gym.envs.core.enforcement import Unrepaired
-from codesign_gym.envs.mapping.mapper import mappers
+from codesign_gym.envs.mapping.mapper import NETWORKS, mappers, modelled
 from codesign_gym.envs.mapping.problem import MappingProblem
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.simulators import networks
@@ -23,7 +24,7 @@ class Options(Walk):
     Beside these fields there are those of :class:`~codesign_gym.envs.core.designing.Walk`.
 
     Attributes:
-        network: id, file or reference.
+        network: id, file or reference; by default alexnet, and on NASA's chunks, which do not hold it, resnet18.
         layers: which of its rows are mapped, by name; None for all that multiply.
         device: a machine of model maeri, loopnest or chunked, by id or YAML file.
         bits: of weights and activations; by default the highest that the device supports.
@@ -33,13 +34,17 @@ class Options(Walk):
         enforcement: ``mask``, ``price``, both, or ``none``.
     """
 
-    network: str = "alexnet"
+    network: str | None = None
     layers: Sequence[str] | None = None
     device: str = "maeri-128"
     bits: int | None = Field(default=None, ge=1)
     objective: str | Sequence[str] = "latency"
     tiles: Literal["divisors", "passes"] = "divisors"
     enforcement: Unrepaired = "mask"
+
+
+#: Arguments that mean something only beside others.
+ONLY = (REFINED, Only(("tiles",), lambda chosen: modelled(chosen["device"]) == "maeri", "on a device of model maeri"))
 
 
 def build(options: Options, drawn: bool = False) -> DesignCore:
@@ -54,11 +59,12 @@ def build(options: Options, drawn: bool = False) -> DesignCore:
 
 def mapping_problem(options: Options) -> MappingProblem:
     """The design problem alone; errors as in :func:`build`."""
-    rows = _rows(networks.load(options.network), options.layers)
+    network = options.network or NETWORKS.get(modelled(options.device), "alexnet")
+    rows = _rows(networks.load(network), options.layers)
     _, found = mappers(options.device, rows, options.bits, options.tiles)
     several = [(name, mapper) for name, mapper in zip(rows.layer_names, found, strict=True) if mapper.knobs]
     if not several:
-        raise BadConfig(f"the layers of {options.network!r} have one mapping each on {options.device!r}")
+        raise BadConfig(f"the layers of {network!r} have one mapping each on {options.device!r}")
     names, chosen = zip(*several, strict=True)
     sought = (options.objective,) if isinstance(options.objective, str) else tuple(options.objective)
     return MappingProblem(names, chosen, sought)

@@ -63,6 +63,11 @@ class LoopNestMapper:
             *(Knob(level, TENSORS, ordered=False) for level in levels),
         )
 
+    @property
+    def scarce(self) -> str:
+        """Any of the buffers."""
+        return "fullest buffer"
+
     @cached_property
     def least(self) -> NDArray[np.int64]:
         """Everything at DRAM, under the cut whose tiles are then smallest."""

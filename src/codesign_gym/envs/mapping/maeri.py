@@ -61,6 +61,11 @@ class MaeriMapper:
         return tuple(Knob(f"T_{NAMES[name].rstrip(chr(39))}", tuple(map(int, v))) for name, v in self.values.items())
 
     @property
+    def scarce(self) -> str:
+        """Multipliers."""
+        return f"{self.model.multipliers} multipliers"
+
+    @property
     def least(self) -> NDArray[np.int64]:
         """Single products: Bifrost's default mapping."""
         return np.zeros(len(self.values), dtype=np.int64)

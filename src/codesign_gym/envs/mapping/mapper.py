@@ -27,6 +27,11 @@ class LayerMapper(Protocol):
         ...
 
     @property
+    def scarce(self) -> str:
+        """The part of the machine whose share :meth:`occupancy` is, with its size."""
+        ...
+
+    @property
     def least(self) -> NDArray[np.int64]:
         """The mapping that takes least of the machine, (knobs,); the default one."""
         ...
@@ -57,7 +62,16 @@ MAPPERS: Mapping[str, str] = {
     "chunked": "codesign_gym.envs.mapping.chunked:mappers",
 }
 
+#: The network that is mapped where none is named, by the machine's model: NASA's chunks hold no tile of the first fully
+#: connected layer of AlexNet, which Bifrost tunes.
+NETWORKS: Mapping[str, str] = {"maeri": "alexnet", "loopnest": "alexnet", "chunked": "resnet18"}
+
 Make = Callable[[Device, Network, int, str], tuple[LayerMapper, ...]]
+
+
+def modelled(name: str) -> str:
+    """The model that a device's file names; errors as of :func:`~codesign_gym.simulators.hardware.device.read`."""
+    return devices.read(name)[0].model
 
 
 def mappers(name: str, layers: Network, bits: int | None, tiles: str) -> tuple[Device, tuple[LayerMapper, ...]]:
@@ -73,7 +87,7 @@ def mappers(name: str, layers: Network, bits: int | None, tiles: str) -> tuple[D
         UnknownName: for a device that there is none of.
         BadConfig: for a device whose mappings cannot be chosen, or bits that it does not support.
     """
-    model, device = devices.read(name)[0].model, devices.load(name)
+    model, device = modelled(name), devices.load(name)
     if model not in MAPPERS:
         raise BadConfig(f"device {name!r} is of model {model!r}; mappings are chosen for: {', '.join(sorted(MAPPERS))}")
     width = device.max_bits if bits is None else bits

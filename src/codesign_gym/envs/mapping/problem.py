@@ -27,6 +27,9 @@ OBJECTIVES: Mapping[str, tuple[str, ...]] = {
 #: Names that a machine's energy may have.
 ENERGIES = ("energy_j", "energy_stonne_units")
 
+#: What fits: this network all machines that ship, and this machine all networks that ship.
+FITTING = "network 'resnet18' or device 'gemmini-like'"
+
 
 @dataclass(frozen=True, eq=False)
 class MappingProblem(Computed):
@@ -43,7 +46,7 @@ class MappingProblem(Computed):
         sought: names of :data:`OBJECTIVES`.
 
     Raises:
-        Infeasible: if no mapping of a layer fits the machine; names the layer that exceeds it most.
+        Infeasible: if no mapping of a layer fits the machine; names the layer that exceeds it most, and by how much.
         UnknownName: for an objective that the machine does not have.
         BadConfig: for no objective, or one that is named twice.
     """
@@ -58,9 +61,10 @@ class MappingProblem(Computed):
                 raise UnknownName("objective", name, OBJECTIVES)
         taken = [float(mapper.occupancy(mapper.least[None])[0]) for mapper in self.mappers]
         if max(taken) > 1:
-            layer = self.layer_names[taken.index(max(taken))]
+            worst = taken.index(max(taken))
             raise Infeasible(
-                f"no mapping of layer {layer!r} fits the machine; the least takes {max(taken):.4g} times what it has"
+                f"no mapping of layer {self.layer_names[worst]!r} fits the machine; the least takes {max(taken):.4g} "
+                f"times its {self.mappers[worst].scarce}; try {FITTING}, or other layers"
             )
         there = [
             name for name, parts in OBJECTIVES.items() if all(self._named(part) in self._default for part in parts)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from codesign_gym.envs.core.configured import ConfiguredEnv, ConfiguredVectorEnv, Recipe
-from codesign_gym.envs.mixed_precision.factory import Options, build
+from codesign_gym.envs.mixed_precision.factory import ONLY, Options, build
 
-RECIPE = Recipe("codesign/MixedPrecision-v0", Options, build)
+RECIPE = Recipe("codesign/MixedPrecision-v0", Options, build, only=ONLY)
 
 
 class MixedPrecisionEnv(ConfiguredEnv):

@@ -14,6 +14,7 @@ from pydantic import Field
 from codesign_gym.catalog import attribute
 from codesign_gym.envs.core import goal
 from codesign_gym.envs.core.actions import view
+from codesign_gym.envs.core.arguments import Arguments, Only
 from codesign_gym.envs.core.construct import ConstructCore, DenseReward, TerminalReward
 from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
 from codesign_gym.envs.core.problem import Constraint, Objective
@@ -21,7 +22,6 @@ from codesign_gym.envs.core.separable import Table
 from codesign_gym.envs.mixed_precision.observers import OBSERVERS
 from codesign_gym.envs.mixed_precision.problem import Judge, MixedPrecisionProblem, Scorer
 from codesign_gym.errors import BadConfig, UnknownName
-from codesign_gym.records import Record
 from codesign_gym.simulators.hardware import cells
 from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.networks.layers import Network
@@ -32,7 +32,7 @@ REWARDS = {"terminal": TerminalReward, "dense": DenseReward}
 ACCURACY_WEIGHT = 10.0
 
 
-class Options(Record):
+class Options(Arguments):
     """What can be chosen of a mixed-precision environment; every field is plain data.
 
     Attributes:
@@ -61,7 +61,7 @@ class Options(Record):
     network: str = "digits-cnn"
     device: str = "bitfusion"
     data: str | None = None
-    budget: Mapping[str, float | str] | None = None
+    budget: goal.Budget | None = None
     floor: float | None = None
     minimize: Literal["latency", "energy", "size"] = "latency"
     loss_limit: float | None = Field(default=None, gt=0)
@@ -75,6 +75,23 @@ class Options(Record):
     fine_tune: int = Field(default=0, ge=0)
     samples: int = Field(default=48, ge=2)  # the ends of the range at least
     seed: int = Field(default=0, ge=0)
+
+
+#: Arguments that mean something only beside others.
+ONLY = (
+    Only(("minimize", "loss_limit"), lambda chosen: chosen["floor"] is not None, "with a floor"),
+    Only(("data", "fine_tune"), lambda chosen: chosen["accuracy"] != "tabular", "where accuracy is measured"),
+    Only(
+        ("samples",),
+        lambda chosen: chosen["accuracy"] not in ("measured", "tabular") or chosen["floor"] is not None,
+        "with a floor, or with accuracy='surrogate' or 'sensitivity'",
+    ),
+    Only(
+        ("seed",),
+        lambda chosen: chosen["accuracy"] != "measured",
+        "with accuracy='tabular', 'surrogate' or 'sensitivity'",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -173,7 +190,8 @@ def _budgeted(
     """The best score within budgets."""
     reference = _highest(score.scorer, score, bit_values)
     weight = ACCURACY_WEIGHT if score.scorer.metric_name == "accuracy" else -1.0
-    bounds = goal.limits(options.budget or {}, {metric: _full(table) for metric, table in costs.items()})
+    full = {metric: _full(table) for metric, table in costs.items()}
+    bounds = goal.limits(options.budget or {}, full, _source(options))
     constraints = tuple(Constraint(metric, limit) for metric, limit in bounds.items())
     return _Aim(Objective(score.scorer.metric_name, weight, reference), constraints, score.scorer)
 
@@ -196,9 +214,7 @@ def _floored(
         raise BadConfig(f"accuracy {options.accuracy!r} measures nothing that a floor could bound")
     if options.floor is None or not 0 < options.floor <= 100:
         raise BadConfig(f"floor is {options.floor!r}; accepted: percentage points in (0, 100]")
-    metric = goal.cost_metric(options.minimize)
-    if metric not in costs:
-        raise BadConfig(f"minimize {options.minimize!r}: this device's model has no source for {metric}")
+    metric = goal.metric_of("minimize", options.minimize, costs, _source(options))
     reference, full = _highest(real, score, bit_values), _full(costs[metric])
     floor = Constraint("accuracy", reference - options.floor / 100, reference)
     bits = _front(costs[metric] / full, score.sensitivities, pinned, options.samples) + bit_values[0]
@@ -206,6 +222,11 @@ def _floored(
     scorer = curve if isinstance(score.scorer, PredictedByLoss) else score.scorer
     limit = options.loss_limit or curve.largest_loss(floor.limit)
     return _Aim(Objective(metric, -1.0 / full, full), (floor,), scorer, limit, options.samples)
+
+
+def _source(options: Options) -> str:
+    """Who would have to tell a cost, and does not, for a message."""
+    return f"device {options.device!r} has no source for"
 
 
 def _front(cost: Table, rises: Table, pinned: frozenset[int], samples: int) -> NDArray[np.int64]:

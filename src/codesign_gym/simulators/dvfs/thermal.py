@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from codesign_gym.errors import BadConfig
 
@@ -32,27 +32,9 @@ class Heated(NamedTuple):
     junction_k_s: Floats  # (...) integral of the junction's temperature (in degrees Celsius) over the step
 
 
-def columnwise(rows: int, columns: int, dtype: DTypeLike, value: float) -> NDArray[Any]:
-    """An array (rows, columns) full of a value whose columns lie in one piece each, as ``stacked`` makes them."""
-    return np.full((columns, rows), value, dtype=dtype).T
-
-
 def stacked(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Columns of shape (...) side by side, shape (..., columns), each in one piece."""
-    rows = np.empty((len(columns), *np.broadcast(*columns).shape), np.result_type(*columns))
-    for number, column in enumerate(columns):
-        rows[number] = column
-    return as_columns(rows)
-
-
-def as_rows(columns: NDArray[Any]) -> NDArray[Any]:
-    """Columns (..., columns) as rows, shape (columns, ...)."""
-    return columns.transpose(columns.ndim - 1, *range(columns.ndim - 1))
-
-
-def as_columns(rows: NDArray[Any]) -> NDArray[Any]:
-    """Rows (columns, ...) as columns, shape (..., columns)."""
-    return rows.transpose(*range(1, rows.ndim), 0)
+    """Columns that broadcast to shape (...) side by side, shape (..., columns)."""
+    return np.stack(np.broadcast_arrays(*columns), axis=-1)
 
 
 #: What a step is linear in, and what comes of it: rows and columns of :meth:`Thermal.response`.

@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar
 from array_api_compat import array_namespace
 from pydantic import Field
 
+from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, operand_bits, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers
@@ -60,6 +61,7 @@ class Bismo:
         """Block memories of the operand buffers, one of ``buffer_words`` words for every row and column."""
         return self.dk / 32 * (self.dm + self.dn) * -(-self.buffer_words // 1024)
 
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
         xp = array_namespace(bits)

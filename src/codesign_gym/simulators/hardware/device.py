@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self, get_type_hints
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
 
@@ -15,10 +14,12 @@ from codesign_gym.catalog import Catalog, attribute
 from codesign_gym.errors import BadConfig, CodesignError, UnknownName, suggestion
 from codesign_gym.records import Record, describe, read_record
 from codesign_gym.simulators.hardware import cells
+from codesign_gym.simulators.hardware.asked import Limits, check_bits, check_layers
 from codesign_gym.simulators.hardware.calibration.record import Calibration
+from codesign_gym.simulators.hardware.host import beside
 from codesign_gym.simulators.hardware.lookup.cost import TableFile
 from codesign_gym.simulators.hardware.model import CostModel, Costs, Unit
-from codesign_gym.simulators.networks.layers import Array, Layers, check
+from codesign_gym.simulators.networks.layers import Array, Layers
 
 #: Cost models by name; the user's own is named ``"module:attribute"`` in the device file.
 MODELS: dict[str, str] = {
@@ -68,7 +69,7 @@ class DeviceFile(Record):
 
     title: str
     model: str
-    batch: int = Field(gt=0)
+    batch: int = Field(gt=0, le=2**20)
     min_bits: int = Field(default=1, ge=1)
     max_bits: int = Field(default=8, le=64)
     sources: dict[str, str]
@@ -131,6 +132,7 @@ class Device:
             UnsupportedNetwork: for columns that are no layers.
         """
         self._check(layers, bits)
+        layers = layers.read_only() if isinstance(layers.op, np.ndarray) else layers
         layers = _beside(layers.with_batch(self.batch), bits)
         bit_values = range(self.min_bits, self.max_bits + 1)
         if not (getattr(self.model, "separable", False) and cells.worthwhile(layers, bits, len(bit_values))):
@@ -164,24 +166,12 @@ class Device:
             raise BadConfig(f"device {self.name!r}: its model {type(self.model).__name__} failed: {reason}") from error
 
     def _check(self, layers: Layers, bits: Array) -> None:
-        if isinstance(layers.op, np.ndarray) and layers.op.flags.writeable:  # a network's own are frozen, and sound
-            check(layers)
-        shape, rows = tuple(bits.shape), tuple(layers.op.shape)
-        if (
-            len(shape) < 2
-            or shape[-1] != 2
-            or any(one not in (1, other) and other != 1 for one, other in zip(shape[-2::-1], rows[::-1], strict=False))
-        ):
-            raise BadConfig(
-                f"device {self.name!r}: bits have shape {shape} beside layers of shape {rows}; accepted: {(*rows, 2)}, "
-                "and more axes in front"
-            )
-        if 0 in shape:
-            return
-        for value in (bits.min(), bits.max()):
-            if not self.min_bits <= value <= self.max_bits:
-                accepted = f"{self.min_bits} to {self.max_bits}"
-                raise BadConfig(f"device {self.name!r}: field 'bits' is {value.item()}; accepted: {accepted}")
+        check_layers(layers)
+        accepted = Limits(self.min_bits, self.max_bits, f"{self.min_bits} to {self.max_bits}")
+        try:
+            check_bits(bits, tuple(layers.op.shape), accepted)
+        except BadConfig as error:
+            raise BadConfig(f"device {self.name!r}: {error}") from None
 
     def _checked(self, costs: Costs) -> Costs:
         for name, column in (("latency_s", costs.latency_s), ("energy_j", costs.energy_j)):
@@ -201,8 +191,7 @@ def _beside(layers: Layers, bits: Array) -> Layers:
     """The layers as arrays of the library, and on the processor, that ``bits`` are of."""
     if isinstance(bits, np.ndarray) or not isinstance(layers.op, np.ndarray):
         return layers
-    xp = array_namespace(bits)
-    return layers.map(lambda column: xp.asarray(np.array(column), device=bits.device))
+    return layers.map(lambda column: beside(column, bits))
 
 
 def load(name: str) -> Device:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 from array_api_compat import array_namespace
 from pydantic import Field
 
+from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.blocking import operand_bits
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
@@ -68,6 +69,7 @@ class FpgaEngine:
         """What the board has of each resource that is limited, by its name in ``Costs.resources``."""
         return {"dsp": self.dsp_limit, "bram": self.bram_limit, "lut": self.lut_limit}
 
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 

@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar
 from array_api_compat import array_namespace
 from pydantic import Field
 
+from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.model import Costs, Unit, operand_bits, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
@@ -44,6 +45,7 @@ class HaqCloud:
     weight_stream: Annotated[float, Unit("bit/cycle"), Field(gt=0)]
     dense_weight_stream: Annotated[float, Unit("bit/cycle"), Field(gt=0)]
 
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`."""
         cycles = self.cycles(layers, bits, rounding)

@@ -7,7 +7,7 @@ NumPy, once for a layer on some hardware, and what it decides becomes arrays bes
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -31,6 +31,27 @@ def beside(column: NDArray[Any], example: Array) -> Array:
     if isinstance(example, np.ndarray | np.generic):
         return column
     return array_namespace(example).asarray(np.array(column), device=device(example))
+
+
+def machines(parameters: Mapping[str, Array]) -> tuple[list[dict[str, int | float]], NDArray[np.intp]]:
+    """The different machines among parameters that broadcast, each in plain numbers, and which of them is whose.
+
+    Args:
+        parameters: name to a number or an array, of any library.
+
+    Returns:
+        The machines, and for every element of the parameters' common shape a position among them.
+    """
+    values = {name: plain(value) for name, value in parameters.items()}
+    table = np.stack(np.broadcast_arrays(*(value.astype(np.float64) for value in values.values())), -1)
+    distinct, which = np.unique(table.reshape(-1, len(values)), axis=0, return_inverse=True)
+    kinds = [int if value.dtype.kind in "iu" else float for value in values.values()]
+    found = [dict(zip(values, map(_typed, kinds, row), strict=True)) for row in distinct.tolist()]
+    return found, which.reshape(table.shape[:-1])
+
+
+def _typed(kind: type[int] | type[float], value: float) -> int | float:
+    return kind(value)
 
 
 def outside_graphs(work: Callable[P, T]) -> Callable[P, T]:

@@ -73,6 +73,8 @@ class Costs:
 
 def real(bits: Array) -> Array:
     """``bits`` as float64, or as they are where they are real already (relaxed bitwidths)."""
+    if isinstance(bits, np.ndarray):  # of which asking for the namespace takes longer than the rest
+        return bits if bits.dtype.kind == "f" else bits.astype(np.float64)
     xp = array_namespace(bits)
     return bits if xp.isdtype(bits.dtype, "real floating") else xp.astype(bits, xp.float64)
 
@@ -106,7 +108,8 @@ class CostModel(Protocol):
     result.
 
     A model whose cost of a row depends on that row and its bits alone may say so with the class
-    attribute ``separable = True``; large batches are then looked up in a table of its answers.
+    attribute ``separable = True``; large batches are then looked up in a table of its answers. One that searches for
+    every machine says ``searches = True``: sweeps then go machine by machine.
     """
 
     def cost(self, layers: Layers, bits: Array) -> Costs:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 from array_api_compat import array_namespace
 from pydantic import Field
 
+from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.model import Costs, Unit, real, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
@@ -46,6 +47,7 @@ class Roofline:
     bytes_per_s: Annotated[float, Unit("B/s"), Field(gt=0)]
     launch_s: Annotated[float, Unit("s"), Field(ge=0)]
 
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from codesign_gym.errors import BadConfig, UnknownName
 from codesign_gym.pareto import nondominated
 from codesign_gym.records import describe
+from codesign_gym.simulators.hardware.asked import check_layers
 from codesign_gym.simulators.hardware.device import Device
 from codesign_gym.simulators.networks.layers import Array, Layers
 
@@ -128,11 +129,12 @@ def workload(device: Device, layers: Layers, bits: NDArray[Any]) -> Workload:
     """
     if not getattr(device.model, "separable", False):
         return Workload(layers, bits, np.ones(len(layers.op)))
+    check_layers(layers)  # here, and not in every block
     table = np.stack([*vars(layers).values(), *bits.T], -1)
     _, first, repeats = np.unique(table, axis=0, return_index=True, return_counts=True)
     order = np.argsort(first)
     first, repeats = first[order], repeats[order]
-    return Workload(layers.map(lambda column: column[first]), bits[first], repeats.astype(np.float64))
+    return Workload(layers.map(lambda column: column[first]).read_only(), bits[first], repeats.astype(np.float64))
 
 
 def evaluate(device: Device, work: Workload, knobs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -193,7 +195,12 @@ def ends(device: Device, work: Workload, plan: Factorial) -> dict[str, NDArray[A
 
 
 def takes_arrays(device: Device, work: Workload, plan: Factorial) -> bool:
-    """Whether a model answers for arrays of these parameters as for their values: both ends of the plan tell."""
+    """Whether a model answers for arrays of these parameters as for their values: both ends of the plan tell.
+
+    One that searches a mapping for every machine is better asked one by one: it tells how far it is.
+    """
+    if getattr(device.model, "searches", False):
+        return False
     try:
         together = evaluate(device, work, {name: values[[0, -1]] for name, values in plan.values.items()})
     except (TypeError, ValueError, IndexError, BadConfig):  # a device says its model failed by BadConfig

@@ -87,7 +87,7 @@ class Layers:
     @property
     def multiplies(self) -> Array:
         """Whether the row is made of multiply-accumulates, with weights or between activations, bool."""
-        return self.weighted | ((self.valid == 1) & (self.op == _MATMUL))
+        return (self.valid == 1) & ((self.op == _CONV) | (self.op == _LINEAR) | (self.op == _MATMUL))
 
     @property
     def depthwise(self) -> Array:
@@ -125,12 +125,14 @@ class Layers:
         multiplies = self.multiplies
         product = multiplies & (self.op == _MATMUL)
         images = 1 + product * (self.batch - 1)
+        runs = 1 * multiplies  # integers once, not in every product
+        idle = 1 - runs
 
         def size(column: Array) -> Array:
-            return 1 + multiplies * (column - 1)
+            return runs * column + idle
 
         return Gemm(
-            multiplies * self.groups * images,
+            runs * self.groups * images,
             size(self.positions // images),
             size(self.out_channels // self.groups),
             size(self.reduction),
@@ -150,13 +152,28 @@ class Layers:
         """The table with ``function`` applied to every column."""
         return Layers(*(function(getattr(self, field.name)) for field in fields(self)))
 
-    def with_batch(self, batch: int) -> Layers:
-        """The same table at another batch size."""
-        return replace(self, batch=self.batch * 0 + batch)
+    def read_only(self) -> Layers:
+        """The same NumPy columns, not to be written to: what was :func:`check`-ed is taken to be sound by this."""
+        return self.map(_read_only)
+
+    def with_batch(self, batch: Array) -> Layers:
+        """The same table at another batch size: a number, or an array that broadcasts with the columns.
+
+        Raises:
+            UnsupportedNetwork: for a batch below 1.
+        """
+        if isinstance(batch, int | np.integer | np.ndarray) and np.any(batch < 1):
+            raise UnsupportedNetwork(f"batch is {np.min(batch)}; accepted: 1 or more")
+        column = self.batch * 0 + batch
+        if isinstance(column, np.ndarray) and not self.batch.flags.writeable:
+            column.setflags(write=False)  # as sound as it was
+        return replace(self, batch=column)
 
 
 COLUMNS = tuple(field.name for field in fields(Layers))
 LARGEST = 2**62  # what any count may reach, so that sums of int64 stay exact
+#: What columns accept that are no sizes of 1 to LARGEST.
+LIMITS = {"op": (0, max(Op)), "valid": (0, 1), "extra_parameters": (0, LARGEST)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,24 +249,60 @@ def network(name: str, rows: list[dict[str, int]], layer_names: list[str]) -> Ne
 def check(layers: Layers) -> None:
     """Refuse columns that did not come through :func:`network`, which has looked at its own, and are not layers.
 
+    Args:
+        layers: columns of shape (..., layers), NumPy or torch on the processor.
+
     Raises:
-        UnsupportedNetwork: on columns of unequal shape, a size below 1, or a row of more than 2**62
-            multiply-accumulates or elements.
+        UnsupportedNetwork: naming column, value and row, on columns that are no arrays of integers or of unequal
+            shape, on a size below 1, an operator that there is none of, groups that do not divide the channels, or
+            a row of more than 2**62 multiply-accumulates or elements.
     """
-    columns = {name: np.asarray(getattr(layers, name)) for name in COLUMNS}
+    columns = {name: _integers(name, getattr(layers, name)) for name in COLUMNS}
+    try:
+        shape = np.broadcast_shapes(*(column.shape for column in columns.values()))
+    except ValueError:
+        op = columns["op"].shape
+        name = next((name for name in COLUMNS if not _broadcasts(columns[name].shape, op)), "batch")
+        raise UnsupportedNetwork(f"column {name} has shape {columns[name].shape}; accepted: op's, {op}") from None
     for name, column in columns.items():
-        if column.shape != layers.op.shape and column.ndim:
-            raise UnsupportedNetwork(f"column {name} has shape {column.shape}, beside op's {layers.op.shape}")
-        least = 0 if name in ("op", "valid", "extra_parameters") else 1
-        if column.size and column.min() < least:
-            row = np.unravel_index(int(column.argmin()), column.shape)[-1] if column.ndim else 0
-            raise UnsupportedNetwork(f"layer {row}: {name} is {column.min()}; accepted: {least} or more")
+        least, most = LIMITS.get(name, (1, LARGEST))
+        if column.size and not (column.min() >= least and column.max() <= most):
+            bad = (column < least) | (column > most)
+            accepted = f"{least} or more" if most == LARGEST and column[bad].max() < least else f"{least} to {most}"
+            _refuse(columns, shape, bad, f"{name} is {{{name}}}; accepted: {accepted.replace(str(LARGEST), '2**62')}")
+    groups = columns["groups"]
+    if groups.size and groups.max() > 1:
+        for name in ("in_channels", "out_channels"):
+            bad = np.asarray(columns[name] % groups != 0)
+            _refuse(columns, shape, bad, f"groups is {{groups}}, which does not divide {name}, {{{name}}}")
     real = Layers(**{name: column.astype(np.float64) for name, column in columns.items()})
     for quantity in ("macs", "in_elements", "out_elements"):
         count = np.asarray(getattr(real, quantity))
         if count.size and count.max() > LARGEST:
-            row = np.unravel_index(int(count.argmax()), count.shape)[-1]
-            raise UnsupportedNetwork(f"layer {row}: {count.max():.3g} {quantity}; accepted: at most 2**62")
+            _refuse(columns, shape, count > LARGEST, f"{count.max():.3g} {quantity}; accepted: at most 2**62")
+
+
+def _broadcasts(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return all(one == two or 1 in (one, two) for one, two in zip(reversed(shape), reversed(other), strict=False))
+
+
+def _integers(name: str, column: Array) -> np.ndarray:
+    if not hasattr(column, "dtype"):
+        raise UnsupportedNetwork(f"column {name} is a {type(column).__name__}; accepted: an array of integers")
+    found = np.asarray(column)
+    if found.dtype.kind not in "iub":
+        raise UnsupportedNetwork(f"column {name} is of type {found.dtype}; accepted: an array of integers")
+    return found
+
+
+def _refuse(columns: dict[str, np.ndarray], shape: tuple[int, ...], bad: np.ndarray, said: str) -> None:
+    """Name the first row that is bad, where one is; columns in braces stand for their values there."""
+    if not bad.any():
+        return
+    first = tuple(np.argwhere(np.broadcast_to(bad, shape))[0])
+    values = {name: np.broadcast_to(column, shape)[first] for name, column in columns.items()}
+    design = f" of design {list(map(int, first[:-1]))}" if len(first) > 1 else ""
+    raise UnsupportedNetwork(f"layer {first[-1] if first else 0}{design}: {said.format(**values)}")
 
 
 def _check_row(where: str, row: dict[str, int]) -> None:
@@ -274,6 +327,12 @@ def _default(column: str) -> int:
 def _exact(values: list[int]) -> np.ndarray:
     """Python's integers, shape (layers,): the table's own formulas then cannot overflow."""
     return np.array([index(value) for value in values], dtype=object)
+
+
+def _read_only(column: np.ndarray) -> np.ndarray:
+    view = column.view()
+    view.setflags(write=False)
+    return view
 
 
 def _frozen(column: np.ndarray) -> np.ndarray:

@@ -25,16 +25,20 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 2**31 - 1  # bytes, protobuf's own limit
 MOST_INPUTS = 4096  # of one node
+MOST_NODES = 50_000  # some five seconds of a processor; large language models have a tenth of it
 
 InputShapes = Mapping[str, Sequence[int]] | Sequence[int]
 
 
 def from_onnx(path: str | Path, input_shapes: InputShapes | None = None) -> Network:
-    """The layer table of an ONNX model, for one input.
+    """The layer table of an ONNX model, for one run of it.
 
     A row has the name of its node (of the node's first output, where it has none); the rows of attention and
     recurrent layers a suffix each, as in ``lstm.input`` and ``lstm.recurrence``. Trained numbers are counted
     in the row that uses them. What depends on stored numbers alone has no row.
+
+    A batch above 1, which the file fixes or ``input_shapes`` gives, is part of the run: its images lie below each other
+    as output positions, weights are read once, and a device's own batch is so many runs.
 
     Args:
         path: the file. Weights that lie beside it are not read.
@@ -73,6 +77,8 @@ def _read(path: Path) -> onnx.ModelProto:
         raise StorageError(f"{path}: not an ONNX model, or cut off: {' '.join(str(error).split())}") from error
     if not model.graph.node:
         raise StorageError(f"{path}: not an ONNX model, or cut off: it has no graph with nodes")
+    if len(model.graph.node) > MOST_NODES:
+        raise UnsupportedNetwork(f"{path}: {len(model.graph.node)} nodes; accepted: at most {MOST_NODES}")
     for name in _names(model):
         if not isinstance(name, str):
             raise StorageError(f"{path}: damaged: the name {name!r} is not UTF-8")

@@ -55,6 +55,7 @@ class Tensors:
         self._opsets = opsets
         self._ir_version = ir_version
         self._types: dict[str, onnx.TypeProto] = {}
+        self._shapes: dict[str, tuple[int, ...] | None] = {}  # of the same, which take long to read
         self._values: dict[str, np.ndarray] = {}
 
     def shape(self, name: str) -> Shape:
@@ -63,7 +64,7 @@ class Tensors:
         Raises:
             UnsupportedNetwork: if they are not known.
         """
-        found = _shape(self._types.get(name))
+        found = self._shapes.get(name)
         if found is None:
             raise UnsupportedNetwork(f"tensor {name!r} has no fixed shape; accepted: sizes that do not depend on data")
         return found
@@ -109,7 +110,7 @@ class Tensors:
         for name, found in self._infer(node).items():
             self._keep(name, found)
         if node.op_type in REARRANGING and not domain_of(node):
-            before, after = (_shape(self._types.get(name)) for name in (node.input[0], node.output[0]))
+            before, after = (self._shapes.get(name) for name in (node.input[0], node.output[0]))
             if before is not None and after is not None and prod(before) != prod(after):
                 raise UnsupportedNetwork(f"it makes {list(after)} of {list(before)}")
         if constant:
@@ -120,7 +121,7 @@ class Tensors:
         if shape is not None and (min(shape, default=0) < 0 or len(shape) > DEEPEST or prod(shape) > LARGEST):
             listed = list(shape[:DEEPEST])
             raise UnsupportedNetwork(f"tensor {name!r} is {listed}; accepted: at most 2**40 elements in 16 dimensions")
-        self._types[name] = found
+        self._types[name], self._shapes[name] = found, shape
 
     def _infer(self, node: onnx.NodeProto) -> dict[str, onnx.TypeProto]:
         import onnx
@@ -151,7 +152,7 @@ class Tensors:
         """Follow the value of a small constant; where that fails, only its shape is known."""
         from onnx.reference import ReferenceEvaluator
 
-        shapes = [_shape(self._types.get(name)) for name in node.output if name]
+        shapes = [self._shapes.get(name) for name in node.output if name]
         if any(shape is None or prod(shape) > SMALL for shape in shapes) or not shapes:
             return
         known: Any
@@ -177,7 +178,7 @@ class Tensors:
 
     def _measured(self, node: onnx.NodeProto) -> np.ndarray | None:
         """The output of Shape or Size, which needs no value of its input."""
-        shape = _shape(self._types.get(node.input[0]))
+        shape = self._shapes.get(node.input[0])
         if shape is None:
             return None
         if node.op_type == "Size":
@@ -186,9 +187,9 @@ class Tensors:
         return np.array(shape[ends.get("start", 0) : ends.get("end", len(shape))], dtype=np.int64)
 
 
-def _shape(found: onnx.TypeProto | None) -> tuple[int, ...] | None:
+def _shape(found: onnx.TypeProto) -> tuple[int, ...] | None:
     """The sizes of a tensor's type, None unless every one is known."""
-    if found is None or not found.tensor_type.HasField("shape"):
+    if not found.tensor_type.HasField("shape"):
         return None
     sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in found.tensor_type.shape.dim]
     known = tuple(size for size in sizes if size is not None)

@@ -1,7 +1,7 @@
 """Rows of the layer table from tensor shapes: what the zoo and every importer share.
 
-Shapes are a framework's own, with the batch dimension first. Rows are for one image, so that
-dimension is 1; a larger leading dimension (windows, heads) counts as positions.
+Shapes are a framework's own, with the batch dimension first. Rows are for one run of a network: a leading
+dimension above 1 (images, windows, heads) counts as positions.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Geometry = tuple[int, int, int]  # channels, height, width
 def conv(input_shape: Shape, weight_shape: Shape, output_shape: Shape, stride: Shape, extra_parameters: int = 0) -> Row:
     """A 1-D or 2-D convolution; the 1-D kernel and its sequence lie along the width.
 
-    Padding and dilation show in the output's shape alone.
+    Padding and dilation show in the output's shape alone. Several images lie below each other.
 
     Args:
-        input_shape: (1, in_channels, height, width) or (1, in_channels, width).
+        input_shape: (images, in_channels, height, width) or (images, in_channels, width).
         weight_shape: (out_channels, in_channels / groups, *kernel).
         output_shape: as ``input_shape``.
         stride: a number per spatial dimension, equal in those that have more than one window.
         extra_parameters: biases.
 
     Raises:
-        UnsupportedNetwork: on other ranks, several images, or unequal strides.
+        UnsupportedNetwork: on other ranks, or unequal strides.
     """
     _check_window(input_shape, weight_shape)
     kernel_height, kernel_width = _plane(weight_shape[2:])
@@ -72,13 +72,13 @@ def conv_transposed(input_shape: Shape, weight_shape: Shape, groups: int, extra_
     the windows that overlap is not a multiplication.
 
     Args:
-        input_shape: (1, in_channels, height, width) or (1, in_channels, width).
+        input_shape: (images, in_channels, height, width) or (images, in_channels, width).
         weight_shape: (in_channels, out_channels / groups, *kernel).
         groups: in which the channels do not meet.
         extra_parameters: biases.
 
     Raises:
-        UnsupportedNetwork: on other ranks or several images.
+        UnsupportedNetwork: on other ranks.
     """
     _check_window(input_shape, weight_shape)
     channels, height, width = channels_first(input_shape)
@@ -153,10 +153,10 @@ def unique(names: Sequence[str], first: Sequence[bool]) -> list[str]:
 
 
 def _check_window(input_shape: Shape, weight_shape: Shape) -> None:
-    if len(input_shape) != len(weight_shape) or len(weight_shape) not in (3, 4) or input_shape[0] != 1:
+    if len(input_shape) != len(weight_shape) or len(weight_shape) not in (3, 4):
         raise UnsupportedNetwork(
             f"a convolution of {list(input_shape)} with weights {list(weight_shape)}; "
-            "accepted: one image or sequence, (1, channels, height, width) or (1, channels, length)"
+            "accepted: images or sequences, (images, channels, height, width) or (images, channels, length)"
         )
 
 

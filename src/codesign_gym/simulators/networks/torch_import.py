@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LARGEST_INPUT = 2**28  # elements of the traced example, 1 GiB in float32
 
 
-def from_torch(module: nn.Module, input_shape: Sequence[int], name: str) -> Network:
+def from_torch(module: nn.Module, input_shape: Sequence[int], name: str | None = None) -> Network:
     """The layer table of a torch network, for one input, as it computes in evaluation mode.
 
     A CONV, LINEAR or EMBEDDING row has the qualified name of the submodule that owns its weight (of the
@@ -38,13 +38,19 @@ def from_torch(module: nn.Module, input_shape: Sequence[int], name: str) -> Netw
     Args:
         module: takes one tensor; it is left as it was.
         input_shape: shape of one input without the batch dimension, e.g. ``(3, 224, 224)``.
-        name: the network's name in the table and in messages.
+        name: the network's name in the table and in messages; by default that of the module's class.
 
     Raises:
         UnsupportedNetwork: naming every operator outside the table with the module it is in; or if
             torch.export cannot trace the module, or no layer has weights, or a size is absurd.
     """
+    name = type(module).__name__ if name is None else name
     where = f"network {name!r}"
+    if not isinstance(input_shape, tuple | list):
+        kind = type(input_shape).__name__
+        raise UnsupportedNetwork(
+            f"{where}: input_shape is a {kind}; accepted: the sizes of one input without the batch, as in (3, 224, 224)"
+        )
     graph = _Graph(_export(module, tuple(input_shape), where), module)
     if unsupported := graph.unsupported():
         raise UnsupportedNetwork(f"{where}: unsupported operators: {', '.join(unsupported)}")

@@ -11,7 +11,14 @@ from codesign_gym.simulators.operators.expansion import expand
 from codesign_gym.simulators.operators.file import SpaceFile
 from codesign_gym.simulators.operators.space import OperatorSpace
 
-CATALOG = Catalog(kind="space", folder="spaces")
+CATALOG = Catalog(
+    kind="space",
+    folder="spaces",
+    made={
+        "lana-digits": "codesign_gym.simulators.replacement.space:digits",
+        "lana-fashion": "codesign_gym.simulators.replacement.space:fashion",
+    },
+)
 
 
 def read(name: str) -> SpaceFile:
@@ -23,7 +30,10 @@ def read(name: str) -> SpaceFile:
     """
     found = CATALOG.locate(name)
     if not isinstance(found, Path):
-        raise BadConfig(f"space {name!r} is a {type(found).__name__}; expected an id or the path of a YAML file")
+        raise BadConfig(
+            f"space {name!r} is a {type(found).__name__} in Python; accepted: one that a YAML file describes, by id "
+            f"({', '.join(CATALOG.shipped())}) or path"
+        )
     return read_record(SpaceFile, found)
 
 

@@ -14,7 +14,7 @@ from codesign_gym.simulators.networks.builder import Builder
 from codesign_gym.simulators.networks.layers import WEIGHTED, network
 from codesign_gym.simulators.networks.rows import Row
 from codesign_gym.simulators.operators.blocks import BLOCKS, Block
-from codesign_gym.simulators.operators.file import Fixed, Operator, SpaceFile, Stage
+from codesign_gym.simulators.operators.file import DEVICE, Fixed, Operator, SpaceFile, Stage
 from codesign_gym.simulators.operators.space import Layer, OperatorSpace, Site
 
 NamedRow = tuple[str, Row]
@@ -45,6 +45,7 @@ def assembled(
     parts: Sequence[Part],
     fixed_entries: Sequence[str] = (),
     codes: Sequence[str] = (),
+    device: str = DEVICE,
 ) -> OperatorSpace:
     """A space from its parts, in the order of the network; the other arguments are :class:`OperatorSpace`'s.
 
@@ -77,6 +78,7 @@ def assembled(
         start=start,
         step=step_of,
         layer=layer_of,
+        device=device,
     )
 
 
@@ -101,7 +103,16 @@ def expand(name: str, content: SpaceFile) -> OperatorSpace:
             else:
                 made.cell(net, place, stage, content.cell.nodes)
     made.fixed(net, content.head)
-    return assembled(name, content.title, content.operators, made.layers, made.parts, made.fixed_entries, content.codes)
+    return assembled(
+        name=name,
+        title=content.title,
+        definitions=content.operators,
+        layers=made.layers,
+        parts=made.parts,
+        fixed_entries=made.fixed_entries,
+        codes=content.codes,
+        device=content.device,
+    )
 
 
 @dataclass

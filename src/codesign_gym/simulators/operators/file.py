@@ -12,6 +12,9 @@ from codesign_gym.simulators.networks.catalog import Training
 
 Kind = Literal["conv", "shift", "adder"]
 
+#: Its model costs convolutions, and any device does.
+DEVICE = "pixel-3-cpu"
+
 
 class Operator(Record):
     """What a layer may compute.
@@ -92,6 +95,7 @@ class SpaceFile(Record):
         entries: block to the name that its operators have in look-up tables, with the fields of
             :class:`~codesign_gym.simulators.operators.space.Site` and of :class:`Operator` in braces. Without
             it, operators are called ``<layer>.<operator>``, and what is not searched is not looked up.
+        device: one whose model costs every operator.
         data: ``"package.module:function"`` that loads the images on which a supernet of this space is trained.
         training: how that supernet is trained.
     """
@@ -106,6 +110,7 @@ class SpaceFile(Record):
     cell: Cell | None = None
     codes: tuple[str, ...] = ()
     entries: dict[str, str] = Field(default_factory=dict)
+    device: str = DEVICE
     data: str | None = None
     training: Training | None = None
 

@@ -13,7 +13,7 @@ from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.device import Device
 from codesign_gym.simulators.hardware.model import Costs
 from codesign_gym.simulators.networks.layers import Layers, Network
-from codesign_gym.simulators.operators.file import Operator
+from codesign_gym.simulators.operators.file import DEVICE, Operator
 
 Designs = NDArray[np.int64]  # (batch, layers): the index of the operator that every layer takes
 
@@ -76,6 +76,8 @@ class OperatorSpace:
         row_names: of the table's rows, (cells,).
         kinds: position in :data:`~codesign_gym.simulators.hardware.chunked.OPERATORS` of every row, (cells,).
         start, step, layer: of every row of a design, (rows,).
+        device: id of one whose model costs every operator.
+        measured: ``"module:function"`` that makes the measured quality of the space and a seed.
     """
 
     name: str
@@ -90,6 +92,8 @@ class OperatorSpace:
     start: NDArray[np.int64]
     step: NDArray[np.int64]
     layer: NDArray[np.int64]
+    device: str = DEVICE
+    measured: str = "codesign_gym.simulators.supernets.quality:measured"
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -148,7 +152,7 @@ class OperatorSpace:
         if not hasattr(device.model, "operator"):
             raise BadConfig(
                 f"device {device.name!r} cannot tell shift and adder layers of space {self.name!r} from convolutions; "
-                "accepted: one whose model has the parameter 'operator', such as nasa-chunked"
+                f"accepted: one whose model has the parameter 'operator', such as {self.device}"
             )
         return replace(device, model=replace(device.model, operator=kinds))  # type: ignore[type-var]
 

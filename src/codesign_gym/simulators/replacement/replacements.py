@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,10 +110,10 @@ class Replacements:
         return np.array(self.sizes) - 1
 
     def patched(self, design: Sequence[int] | NDArray[np.int64]) -> nn.Module:
-        """The teacher with the operators of a design (sites,) in their places; a copy."""
-        model = deepcopy(self.teacher.model)
+        """The teacher with the operators of a design (sites,) in their places; all weights are shared with it."""
+        model = _sharing(self.teacher.model)
         for site, modules, choice in zip(self.teacher.sites, self.modules, design, strict=True):
-            model.set_submodule(site.name, deepcopy(modules[choice]))
+            model.set_submodule(site.name, modules[choice])
         return model
 
     def swaps(self) -> Designs:
@@ -125,6 +124,14 @@ class Replacements:
             for choice in range(size - 1)
         ]
         return np.array(designs, dtype=np.int64)
+
+
+def _sharing(module: nn.Module) -> nn.Module:
+    """A module whose submodules can be replaced without changing the original; a deep copy takes ten times as long."""
+    clone = object.__new__(type(module))
+    children = {name: None if child is None else _sharing(child) for name, child in module._modules.items()}
+    clone.__dict__ = {**module.__dict__, "_modules": children}
+    return clone
 
 
 def _fit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 from codesign_gym.simulators.accuracy.memo import Memo
@@ -34,12 +35,16 @@ def patched(network: str, seed: int = 0) -> Patched:
 
 
 def digits() -> OperatorSpace:
-    """The layers of digits-cnn-deep."""
+    """LANA's replacements of the layers of digits-cnn-deep, which is trained, and they fitted, when first used.
+
+    Not a file, since the operators come with weights. ``quality="measured"`` patches them into the teacher and measures
+    it; ``quality="codesign_gym.simulators.replacement.quality:predicted"`` adds up what each replacement alone loses.
+    """
     return operator_space(patched("digits-cnn-deep").trained)
 
 
 def fashion() -> OperatorSpace:
-    """The layers of fashion-resnet8."""
+    """LANA's replacements of the layers of fashion-resnet8, which needs Fashion-MNIST; else as lana-digits."""
     return operator_space(patched("fashion-resnet8").trained)
 
 
@@ -67,7 +72,8 @@ def operator_space(given: Replacements, kept: Sequence[Sequence[int]] | None = N
     if rest := _named_rows(given.teacher.rest):
         parts.append(Part(None, (rest,), (KIND,)))
     definitions = {own: Operator(block=own) for names in given.operators for own in names}
-    return assembled(given.name, f"Layers of {given.name}, replaced one by one", definitions, layers, parts)
+    space = assembled(given.name, f"Layers of {given.name}, replaced one by one", definitions, layers, parts)
+    return replace(space, measured="codesign_gym.simulators.replacement.quality:measured")
 
 
 def _named_rows(network: Network) -> tuple[NamedRow, ...]:

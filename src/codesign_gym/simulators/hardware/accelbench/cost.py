@@ -18,6 +18,7 @@ from codesign_gym.simulators.hardware.accelbench.synthesis import (
     PER_LANE,
     Buffer,
 )
+from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
@@ -127,6 +128,7 @@ class AccelBench:
         buffers = sum(self._megabytes(name) / part.megabytes * part.leakage_mw for name, part in BUFFERS.items())
         return (self._of_modules("leakage_mw") + buffers) * 1e-3
 
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 

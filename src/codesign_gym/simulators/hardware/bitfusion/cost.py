@@ -11,10 +11,11 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig
+from codesign_gym.simulators.hardware.asked import checked, checked_lowered
 from codesign_gym.simulators.hardware.bitfusion.execution import Schedule, precision_factor, run
 from codesign_gym.simulators.hardware.bitfusion.machine import ENERGIES, SIZES, Convolution, FusionArray
-from codesign_gym.simulators.hardware.bitfusion.search import BITWIDTHS, QUANTITIES, layer_table
-from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
+from codesign_gym.simulators.hardware.bitfusion.search import BITWIDTHS, DECISIONS, QUANTITIES, layer_table
+from codesign_gym.simulators.hardware.host import beside, machines, outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs, of_hardware, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
@@ -61,12 +62,14 @@ class BitFusion(FusionArray):
     array API throughout. At a best tiling the form's derivatives are those of the best cost itself, so
     that relaxed rounding has gradients in bitwidths, units, port, clock and energies; between two
     bitwidths or sizes, where the tiling switches, it jumps. ``torch.compile`` runs the search outside
-    its graphs; :meth:`cost_of` is one graph (``rounding`` given). The clock and areas may be arrays that
-    broadcast against the leading axes; what is searched for is one number each.
+    its graphs; :meth:`cost_of` is one graph (``rounding`` given). Parameters may be arrays that broadcast against
+    the leading axes: every different machine among them is searched for, about a second for a ResNet.
     """
 
     separable: ClassVar[bool] = True
+    searches: ClassVar[bool] = True
 
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 
@@ -91,10 +94,11 @@ class BitFusion(FusionArray):
             like: an array of the library, and on the processor, that costs are asked with.
         """
         rows = layers.map(plain)
-        array = self._searched()
-        packed = np.clip(array.outputs * rows.groups // rows.out_channels, 1, rows.groups)  # groups at a time
+        arrays, which = self._searched()
+        outputs = np.array([array.outputs for array in arrays])[which]
+        packed = np.clip(outputs * rows.groups // rows.out_channels, 1, rows.groups)  # groups at a time
         work = convolutions(rows, packed)
-        decisions, row = _distinct(array, work)
+        decisions, row = _distinct(arrays, which, work)
         product = rows.runs(Op.MATMUL)  # of two activations, other ones for every image
         times = rows.multiplies * EXACT.ceil_div(rows.groups, packed) * np.where(product, rows.batch, 1)
 
@@ -110,6 +114,7 @@ class BitFusion(FusionArray):
             beside(product, like),
         )
 
+    @checked_lowered("weights")
     def cost_of(self, lowered: Lowered, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """The same of rows lowered beforehand; costs at bitwidths that there are none of are NaN.
 
@@ -145,23 +150,29 @@ class BitFusion(FusionArray):
             area_mm2=of_hardware(self.area_mm2),
         )
 
-    def _searched(self) -> FusionArray:
-        """The hardware that tilings are searched for: plain numbers, of whole sizes; clock and area decide nothing."""
-        numbers: dict[str, Any] = dict.fromkeys((field.name for field in fields(FusionArray)), 1.0)
-        for name in (*SIZES, *ENERGIES):
-            value = plain(getattr(self, name))
-            if value.ndim:
-                raise BadConfig(f"bitfusion: parameter {name!r} has shape {value.shape}; accepted: a single number")
-            numbers[name] = max(round(float(value)), 1) if name in SIZES else float(value)
-        return FusionArray(**numbers)
+    def _searched(self) -> tuple[list[FusionArray], NDArray[np.intp]]:
+        """The different machines that tilings are searched for, and which is whose, of the parameters' shape.
+
+        Their sizes are whole; clock and areas decide nothing.
+        """
+        numbers = {name: np.maximum(np.rint(plain(getattr(self, name))), 1).astype(np.int64) for name in SIZES}
+        found, which = machines(numbers | {name: plain(getattr(self, name)) for name in ENERGIES})
+        idle: dict[str, Any] = dict.fromkeys((field.name for field in fields(FusionArray)), 1.0)
+        return [FusionArray(**idle | one) for one in found], which
 
 
-def _distinct(array: FusionArray, work: Convolution) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """What :class:`Lowered` has for the distinct layers, and which is whose, (..., layers)."""
-    columns = np.stack(np.broadcast_arrays(*vars(work).values()), -1).astype(np.int64)
+def _distinct(
+    arrays: list[FusionArray], which: NDArray[np.intp], work: Convolution
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What :class:`Lowered` has for the distinct layers of every machine, and which is whose, (..., layers)."""
+    columns = np.stack(np.broadcast_arrays(which, *vars(work).values()), -1).astype(np.int64)
     shape = columns.shape[:-1]
     distinct, row = np.unique(columns.reshape(-1, columns.shape[-1]), axis=0, return_inverse=True)
-    return _decisions(array, distinct.tobytes(), len(distinct)), row.reshape(shape)
+    own = [distinct[distinct[:, 0] == position, 1:] for position in range(len(arrays))]  # in the order of ``distinct``
+    tables = [
+        _decisions(array, rows.tobytes(), len(rows)) for array, rows in zip(arrays, own, strict=True) if len(rows)
+    ]
+    return np.concatenate(tables or [np.zeros((len(DECISIONS), 0, 8, 8))], 1), row.reshape(shape)
 
 
 @outside_graphs

@@ -58,7 +58,7 @@ class Measurements:
         """Some of the rows."""
         return Measurements(
             self.sheet.only(rows),
-            self.layers.map(lambda column: column[rows]),
+            self.layers.map(lambda column: column[rows]).read_only(),
             self.bits[rows],
             self.groups[rows],
             self.whole[rows],
@@ -88,7 +88,7 @@ def read_measurements(path: Path, batch: int, bits: int) -> Measurements:
     sheet.refuse(images > LARGEST_BATCH, "batch", f"at most {LARGEST_BATCH}")
     pool, members = layers_of(sheet)
     layers = _padded(pool, members)
-    layers = replace(layers, batch=layers.batch * 0 + images[:, None])
+    layers = replace(layers, batch=layers.batch * 0 + images[:, None]).read_only()
     wide = np.repeat(bitwidths(sheet, bits)[:, None, :], layers.op.shape[1], axis=1)
     whole = np.array([bool(name) and not layer for name, layer in zip(*_named(sheet), strict=True)])
     return Measurements(sheet, layers, wide, _groups(sheet, layers, whole), whole, measured)

@@ -25,6 +25,8 @@ UNITS = {
     "energy_j": {"j": 1.0, "mj": 1e-3, "uj": 1e-6, "nj": 1e-9, "pj": 1e-12},
 }
 BITS = ("weight_bits", "activation_bits")
+#: Cells that hold nothing; "nan" is none of them, being a number that nobody measured.
+EMPTY = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "None", "NULL", "null"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +94,9 @@ class Sheet:
         if bad.any():
             more = f" (and {bad.sum() - 1} more rows)" if bad.sum() > 1 else ""
             first = int(np.argmax(bad))
+            cell = self.frame[column].iloc[first]
             raise BadConfig(
-                f"{self.row(first)}: {self.called.get(column, column)} is {self.frame[column].iloc[first]}; "
+                f"{self.row(first)}: {self.called.get(column, column)} is {'empty' if pd.isna(cell) else cell}; "
                 f"accepted: {accepted}{more}"
             )
 
@@ -115,7 +118,9 @@ def read_sheet(path: Path) -> Sheet:
     try:
         content = path.read_bytes()
         text = gzip.decompress(content) if path.suffix == ".gz" else content
-        frame = pd.read_csv(BytesIO(text), header=None, dtype=str, skipinitialspace=True)
+        frame = pd.read_csv(
+            BytesIO(text), header=None, dtype=str, skipinitialspace=True, keep_default_na=False, na_values=EMPTY
+        )
     except (OSError, EOFError, zlib.error) as error:
         raise BadConfig(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except ValueError as error:  # pandas' own errors, and bytes that are no text

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from array_api_compat import array_namespace
 from pydantic import BeforeValidator, Field
 
+from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.blocking import passing_bits
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
@@ -78,8 +79,8 @@ class Chunked:
     conv_op_j: Annotated[float, Unit("J"), Field(gt=0)]
     shift_op_j: Annotated[float, Unit("J"), Field(gt=0)]
     adder_op_j: Annotated[float, Unit("J"), Field(gt=0)]
-    buffer_j_per_bit: Annotated[float, Unit("J/bit"), Field(gt=0)]
-    dram_j_per_bit: Annotated[float, Unit("J/bit"), Field(gt=0)]
+    buffer_j_per_bit: Annotated[float, Unit("J/bit"), Field(ge=0)]
+    dram_j_per_bit: Annotated[float, Unit("J/bit"), Field(ge=0)]
     conv_pe_area_mm2: Annotated[float, Unit("mm^2"), Field(gt=0)]
     shift_pe_area_mm2: Annotated[float, Unit("mm^2"), Field(gt=0)]
     adder_pe_area_mm2: Annotated[float, Unit("mm^2"), Field(gt=0)]
@@ -111,6 +112,7 @@ class Chunked:
         pes = sum(number * area for number, area in zip(self.pes, self.pe_areas_mm2, strict=True))
         return pes + self.buffer_bytes * self.buffer_area_mm2_per_byte
 
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.chunked.cost import OPERATORS, Chunked
 from codesign_gym.simulators.hardware.chunked.mappings import mapping_table
 from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
@@ -31,6 +32,7 @@ class MappedChunks:
     chunks: Chunked
     operator: Array
 
+    @checked
     def cost(self, layers: Layers, bits: Array) -> Costs:
         """Costs of shape (..., layers), whose latency and energy have no gradients.
 

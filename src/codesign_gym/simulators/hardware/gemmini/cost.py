@@ -40,6 +40,7 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 from pydantic import Field
 
+from codesign_gym.simulators.hardware.asked import checked, checked_lowered
 from codesign_gym.simulators.hardware.gemmini.activity import Activity, Schedule, activity, decide
 from codesign_gym.simulators.hardware.gemmini.caches import LINE_BYTES
 from codesign_gym.simulators.hardware.gemmini.tiling import LOOPS, OWN_ORDER, Ints, Work, own_tiles, work
@@ -98,6 +99,7 @@ class Gemmini:
     llc_miss_cycles: Annotated[float, Unit("cycle"), Field(ge=0)]
     overlap_exponent: Annotated[float, Unit("1"), Field(ge=1)]
 
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 
@@ -131,6 +133,7 @@ class Gemmini:
             Schedule(*(beside(column, like) for column in schedule)), beside(times, like), beside(weights, like)
         )
 
+    @checked_lowered("weights")
     def cost_of(self, lowered: Lowered, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """The same of rows lowered beforehand.
 

@@ -36,6 +36,7 @@ from pydantic import Field, InstanceOf
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.records import Record
+from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs, real, weight_bytes
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
@@ -174,6 +175,7 @@ class Lookup:
 
     table: InstanceOf[Table]
 
+    @checked
     def cost(self, layers: Layers, bits: Array) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 

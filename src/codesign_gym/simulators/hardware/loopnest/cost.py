@@ -16,7 +16,8 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
+from codesign_gym.simulators.hardware.asked import checked, checked_lowered
+from codesign_gym.simulators.hardware.host import beside, machines, outside_graphs, plain
 from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, charge, evaluate
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, LOOPS, Mapping, Work
@@ -54,11 +55,14 @@ class LoopNest(Machine):
     best mapping the form's derivatives are those of the best cost itself, so that relaxed rounding has gradients
     in bitwidths, bandwidths, energies and the clock; midway between two bitwidths, where the mapping switches, it
     jumps. In the sizes of arrays and buffers it has none: they enter by the mapping alone. ``torch.compile`` runs
-    the search outside its graphs; :meth:`cost_of` is one graph (``rounding`` given).
+    the search outside its graphs; :meth:`cost_of` is one graph (``rounding`` given). Parameters may be arrays that
+    broadcast against the leading axes: every different machine among them is searched for.
     """
 
     separable: ClassVar[bool] = True
+    searches: ClassVar[bool] = True
 
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers) at the fastest mapping found for each layer and precision.
 
@@ -71,8 +75,8 @@ class LoopNest(Machine):
             rounding: exact, or relaxed for gradients.
 
         Raises:
-            BadConfig: if a bitwidth is not one of 1 to 8 (real ones have the mapping of the nearest), or a
-                parameter is an array.
+            BadConfig: if a bitwidth is not one of 1 to 8 (real ones have the mapping of the nearest), or a level holds
+                a tensor in some of the machines only.
             UnsupportedNetwork: if a layer has no mapping that fits the buffers.
         """
         _check(bits)
@@ -87,15 +91,20 @@ class LoopNest(Machine):
             like: an array of the library, and on the processor, that costs are asked with.
 
         Raises:
-            BadConfig: if a parameter is an array.
+            BadConfig: if a level holds a tensor in some of the machines only.
             UnsupportedNetwork: if a layer has no mapping that fits the buffers.
         """
         rows = layers.map(plain)
         work = Work.of(rows)
-        columns = np.concatenate([work.extents, work.stride_p[..., None]], -1)
+        found, whose = self._searched()
+        columns = np.stack(np.broadcast_arrays(whose, *np.moveaxis(work.extents, -1, 0), work.stride_p), -1)
         distinct, which = np.unique(columns.reshape(-1, columns.shape[-1]), axis=0, return_inverse=True)
         first = which.reshape(columns.shape[:-1]) * (PRECISIONS + 1)
-        moved = network_table(self._searched(), distinct.astype(np.int64).tobytes())
+        own = [distinct[distinct[:, 0] == position, 1:] for position in range(len(found))]  # as in ``distinct``
+        tables = [
+            network_table(machine, table.astype(np.int64).tobytes()) for machine, table in zip(found, own, strict=True)
+        ]
+        moved = np.concatenate(tables)
         return Lowered(
             beside(moved, like),
             beside(first, like),
@@ -105,6 +114,7 @@ class LoopNest(Machine):
             beside(rows.runs(Op.MATMUL), like),
         )
 
+    @checked_lowered("weights")
     def cost_of(self, lowered: Lowered, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """The same of rows lowered beforehand; costs at bitwidths that there are none of are NaN.
 
@@ -122,6 +132,7 @@ class LoopNest(Machine):
         run = charge(self, lowered.work, moved, operands, rounding)
         return self._costs(run, lowered.runs, lowered.weights * bits[..., 0] / 8)
 
+    @checked
     def at(self, layers: Layers, bits: Array, mapping: Mapping, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers) at given mappings, of shape (..., layers, levels, loops).
 
@@ -143,12 +154,21 @@ class LoopNest(Machine):
         detail["mac_slots"] = detail["cycles"] * self.multipliers
         return Costs(detail["cycles"] / self.clock_hz, size_bytes, run.energy_j * runs, detail=detail)
 
-    def _searched(self) -> LoopNest:
-        """The machine in plain numbers, as the search takes it: in cycles, whatever the clock."""
-        if any(np.ndim(value) for value in vars(self).values()):
-            raise BadConfig("loopnest: a parameter is an array; accepted: plain numbers, or a given mapping")
-        numbers = {name: plain(value).item() for name, value in vars(self).items()}
-        return replace(self, **{**numbers, "clock_hz": 1.0})
+    def _searched(self) -> tuple[list[LoopNest], NDArray[np.intp]]:
+        """The different machines in plain numbers, in cycles whatever the clock, and which is whose.
+
+        Raises:
+            BadConfig: if a level holds a tensor in some of them and lets it pass by in others.
+        """
+        numbers = {name: value for name, value in vars(self).items() if not isinstance(value, str)}
+        for name in (name for name in numbers if name.endswith("_bytes")):
+            held = plain(numbers[name]) > 0
+            if held.any() and not held.all():
+                raise BadConfig(
+                    f"parameter {name!r} is 0 in some designs and not in others; accepted: a device for each of the two"
+                )
+        found, which = machines({**numbers, "clock_hz": 1.0})
+        return [replace(self, **one) for one in found], which  # type: ignore[arg-type]
 
 
 @outside_graphs

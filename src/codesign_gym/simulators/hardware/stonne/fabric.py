@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codesign_gym.errors import BadConfig
+from codesign_gym.simulators.hardware.asked import checked, checked_lowered
 from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Exact, Rounding
@@ -84,6 +85,11 @@ class Fabric(ABC):
     def products(self, rows: Layers) -> NDArray[np.int64]:
         """How many products, one after the other, each of the rows is, shape (..., layers)."""
 
+    def weighed(self, terms: Array) -> Array:
+        """Terms of the rows as they count, of shape (..., layers, kinds, terms): here all in full."""
+        return terms
+
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 
@@ -121,6 +127,7 @@ class Fabric(ABC):
         nearest = Hardware(*(beside(size.astype(np.float64), like) for size in sizes))
         return Lowered(executed, beside(np.asarray(self.products(rows)), like), weights, nearest)
 
+    @checked_lowered("weights")
     def cost_of(self, lowered: Lowered, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """The same of rows lowered beforehand.
 
@@ -138,7 +145,7 @@ class Fabric(ABC):
             more * near.lines / self.reduction_words_per_cycle,
         )
         share = rounding.ceil_div(found.rounds, more) / found.rounds  # of the passes
-        run = cycles(found.terms, stretch, rounding) * share * count + 0 * bits[..., 0]
+        run = cycles(self.weighed(found.terms), stretch, rounding) * share * count + 0 * bits[..., 0]
         detail = {name: xp.broadcast_to(column * count, run.shape) for name, column in found.detail.items()}
         detail = {"cycles": run, "mac_slots": run * self.multipliers, **detail}
         if found.dynamic_stonne_units is not None:

@@ -28,13 +28,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codesign_gym.errors import BadConfig
+from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.host import outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs, Unit
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
@@ -74,11 +74,13 @@ class Run(NamedTuple):
 class Maeri(Fabric):
     """MAERI; ``cost`` searches tiles, ``at`` takes them.
 
-    The sizes are plain numbers for ``cost`` and may be arrays that broadcast for ``at``. A row that
-    multiplies nothing is free. Tiles are a constant of relaxed rounding: those found for the nearest sizes.
+    Sizes may be arrays that broadcast against the leading axes; ``cost`` then searches on every different one. A row
+    that multiplies nothing is free. Tiles are a constant of relaxed rounding: those found for the nearest sizes.
     ``energy_stonne_units`` is in the simulator's unit, which is not stated; ``products`` are those that the
     mapped multipliers make, padding included.
     """
+
+    searches: ClassVar[bool] = True
 
     #: 1 where folds are summed at the tree (accumulation buffer, or a folding tree), 0 where through memory.
     accumulates: Annotated[int, Unit("0 or 1"), Field(ge=0, le=1)]
@@ -93,15 +95,12 @@ class Maeri(Fabric):
         return np.asarray(rows.multiplies, dtype=np.int64)
 
     def executed(self, rows: Layers, sizes: Hardware) -> Executed:
-        """Rows with the tiles of :meth:`mapping`; see :class:`Fabric`.
-
-        Raises:
-            BadConfig: if a size of the hardware is an array.
-        """
+        """Rows with the tiles of :meth:`mapping`; see :class:`Fabric`."""
         found, which = self._searched(rows, sizes)
         columns: list[Any] = [np.stack(column)[which] for column in zip(*(run for _, run in found), strict=True)]
         return _executed(rows, Run(*columns))
 
+    @checked
     def at(self, layers: Layers, bits: Array, tiles: Loops, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers) with given tiles; thousands of mappings a call.
 
@@ -131,26 +130,21 @@ class Maeri(Fabric):
         return self.lowered(rows, _executed(rows, Run(*columns)), sizes, like)
 
     def mapping(self, layers: Layers) -> Loops:
-        """The fastest tiles found for every row, columns of the layers' shape.
+        """The fastest tiles found for every row, columns of the layers' shape (and that of sizes that are arrays).
 
         Searches are memoised in the process. Of the table of tiles (``tiles.candidates``), the best by an estimate
         of their cycles are costed exactly.
-
-        Raises:
-            BadConfig: if a size of the hardware is an array.
         """
         found, which = self._searched(layers.map(plain), self.sizes)
         return Loops(*np.moveaxis(np.array([tiles for tiles, _ in found])[which], -1, 0))
 
     def _searched(self, rows: Layers, sizes: Hardware) -> tuple[list[tuple[tuple[int, ...], Run]], Ints]:
-        """Tiles and costs of the distinct rows, and which is whose, of the rows' shape."""
-        numbers = (*sizes, plain(self.accumulates))
-        if any(np.ndim(size) for size in numbers):
-            raise BadConfig("MAERI's tiles are searched for one hardware at a time; its sizes are arrays")
-        extents = np.stack([*loops(rows), np.where(rows.multiplies, rows.stride, 1)], -1)  # (..., layers, 9)
-        distinct, which = np.unique(extents.reshape(-1, 9), axis=0, return_inverse=True)
-        found = [_search(tuple(map(int, numbers)), tuple(map(int, row))) for row in distinct]
-        return found, which.reshape(extents.shape[:-1])
+        """Tiles and costs of the distinct rows on every hardware, and which is whose, of both their shape."""
+        columns = (*sizes, plain(self.accumulates), *loops(rows), np.where(rows.multiplies, rows.stride, 1))
+        table = np.stack(np.broadcast_arrays(*columns), -1).astype(np.int64)  # (..., layers, 13)
+        distinct, which = np.unique(table.reshape(-1, table.shape[-1]), axis=0, return_inverse=True)
+        found = [_search(tuple(case[:4]), tuple(case[4:])) for case in distinct.tolist()]
+        return found, which.reshape(table.shape[:-1])
 
 
 def _executed(rows: Layers, run: Run) -> Executed:

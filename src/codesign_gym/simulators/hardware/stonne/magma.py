@@ -11,6 +11,8 @@ P passes over the columns, a row takes
 cycles (2 for the configuration and the accumulators): W and I the weights and activations a fold on the fullest
 read port, s the virtual neurons that leave on the busiest bus line, climb the levels and forwards of the farthest.
 
+Relaxed rounding takes real tiles: between whole ones cycles are interpolated, linearly in each of the two.
+
 Limits: as SIGMA's (``sigma``), and no energy.
 """
 
@@ -20,16 +22,21 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import numpy as np
+from array_api_compat import array_namespace
 from pydantic import Field
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.host import plain
+from codesign_gym.simulators.hardware.host import outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Unit
+from codesign_gym.simulators.hardware.rounding import Exact, Rounding
 from codesign_gym.simulators.hardware.stonne.fabric import Executed, Fabric, whole
 from codesign_gym.simulators.hardware.stonne.networks import Hardware, Ints, busiest, leave_tree
 from codesign_gym.simulators.hardware.stonne.rows import product_columns
 from codesign_gym.simulators.hardware.stonne.timing import Floats, cycles, summed, terms_of
-from codesign_gym.simulators.networks.layers import Layers
+from codesign_gym.simulators.networks.layers import Array, Layers
+
+#: The whole tiles around real ones: how much is added to each of their floors.
+CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 class Rows(NamedTuple):
@@ -61,8 +68,10 @@ class Magma(Fabric):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        taken = np.asarray(self.tile_products) * np.asarray(self.tile_columns)
-        if whole(self.multipliers) and (taken > np.asarray(self.multipliers)).any():
+        tiles = (self.tile_products, self.tile_columns)
+        if not all(map(whole, (self.multipliers, *tiles))):
+            return  # real sizes, of relaxed rounding
+        if (np.multiply(*tiles) > np.asarray(self.multipliers)).any():
             raise BadConfig(
                 f"fields 'tile_products' x 'tile_columns' are {self.tile_products} x {self.tile_columns}; "
                 f"accepted: together at most the {self.multipliers} multipliers"
@@ -78,11 +87,51 @@ class Magma(Fabric):
         return np.asarray(rows.gemm.count)
 
     def executed(self, rows: Layers, sizes: Hardware) -> Executed:
-        """Rows cut into tiles; see :class:`Fabric`."""
-        tiles = (plain(self.tile_products), plain(self.tile_columns))
-        found = product_columns(rows, plain(self.sparsity), (*sizes, *tiles), products)
+        """Rows cut into tiles; see :class:`Fabric`. Of real tiles, the terms of the whole ones around them."""
+        products_, columns = (
+            np.floor(plain(tile)).astype(np.int64) for tile in (self.tile_products, self.tile_columns)
+        )
+        around = [(0, 0)] if self._whole_tiles else list(CORNERS)
+        parts = []
+        for more_products, more_columns in around:
+            wide = np.minimum(products_ + more_products, sizes.multipliers)
+            tiles = wide, np.clip(columns + more_columns, 1, sizes.multipliers // wide)
+            parts.append(product_columns(rows, plain(self.sparsity), (*sizes, *tiles), products))
         names = ("macs", "sram_reads", "sram_writes")
-        return Executed(found.terms, found.passes, {name: getattr(found, name) for name in names})
+        terms = np.concatenate([part.terms for part in parts], -2)
+        return Executed(terms, parts[0].passes, {name: getattr(parts[0], name) for name in names})
+
+    def weighed(self, terms: Array) -> Array:
+        """Terms at the whole tiles around real ones by how near these are: cycles are homogeneous in terms."""
+        if self._whole_tiles:
+            return terms
+        xp = array_namespace(terms)
+        one = terms[..., 0, 0] * 0 + 1.0  # (..., layers)
+        beyond = [tile * one - xp.floor(tile * one) for tile in (self.tile_products, self.tile_columns)]
+        kinds = terms.shape[-2] // len(CORNERS)
+        shares = [
+            (p * beyond[0] + (1 - p) * (1 - beyond[0])) * (c * beyond[1] + (1 - c) * (1 - beyond[1]))
+            for p, c in CORNERS
+            for _ in range(kinds)
+        ]
+        return terms * xp.stack(shares, -1)[..., None]
+
+    @outside_graphs
+    def check_sizes(self, rounding: Rounding) -> None:
+        """Refuse sizes and tiles that no hardware has, unless rounding is relaxed.
+
+        Raises:
+            BadConfig: naming the first, and what is accepted.
+        """
+        super().check_sizes(rounding)
+        for name in ("tile_products", "tile_columns"):
+            value = plain(getattr(self, name))
+            if isinstance(rounding, Exact) and (value != np.rint(value)).any():
+                raise BadConfig(f"field '{name}' is {value.tolist()}; accepted: whole numbers, or relaxed rounding")
+
+    @property
+    def _whole_tiles(self) -> bool:
+        return whole(self.tile_products) and whole(self.tile_columns)
 
 
 def products(

@@ -24,6 +24,7 @@ from array_api_compat import array_namespace
 from pydantic import Field
 
 from codesign_gym.errors import BadConfig
+from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.hardware.stonne import energy as event_energy
@@ -59,6 +60,7 @@ class Mesh:
                 f"{self.rows + self.columns}"
             )
 
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from array_api_compat import array_namespace
 from pydantic import BeforeValidator, Field
 
+from codesign_gym.simulators.hardware.asked import checked, checked_lowered
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
 from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS, Folds, Product, fold, lower, position_in, select
@@ -64,6 +65,7 @@ class Systolic:
     partial_sum_bits: Annotated[int, Unit("bit"), Field(gt=0)]
     counting: Annotated[int, Unit("name"), BeforeValidator(position_in(COUNTINGS)), Field(ge=0, lt=len(COUNTINGS))]
 
+    @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 
@@ -73,8 +75,9 @@ class Systolic:
             rounding: exact, or relaxed for gradients in bitwidths and the array's parameters.
         """
         bits = real(bits)
-        return self.cost_of(lower(array_namespace(bits), layers, bits.dtype), bits, rounding)
+        return self._form(lower(array_namespace(bits), layers, bits.dtype), bits, rounding)
 
+    @checked_lowered("m")
     def cost_of(self, product: Product, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """The same of rows lowered beforehand, for a network that is costed again and again.
 
@@ -83,6 +86,9 @@ class Systolic:
             bits: shape (..., layers, 2), of the same floating-point type.
             rounding: as in :meth:`cost`.
         """
+        return self._form(product, bits, rounding)
+
+    def _form(self, product: Product, bits: Array, rounding: Rounding) -> Costs:
         weight_bytes, activation_bytes = bits[..., 0] / 8, bits[..., 1] / 8  # of a word
         filter_bytes = activation_bytes + product.stored * (weight_bytes - activation_bytes)
         count = product.count + 0 * weight_bytes  # (..., layers): cycles and words have the designs' shape, too

@@ -97,7 +97,7 @@ def _constants(folder: Path) -> list[Check | NotRun]:
 
 
 def _synthesis(folder: Path) -> list[Check | NotRun]:
-    table = csv_table(folder, SYNTHESIS, ("module",))
+    table = csv_table(folder, SYNTHESIS, ("module",), texts=("module",))
     reports = {SYNTHESISED.get(row.pop("module"), ""): row for row in table.to_dict("records")}
     areas = {name: area for name, area in _own(MODULES, "area_um2").items() if area}  # mean pooling's is in pooling's
     return [

@@ -19,7 +19,15 @@ import pandas as pd
 from codesign_gym.simulators.hardware.stonne.maeri import Maeri
 from codesign_gym.simulators.hardware.stonne.sigma import Sigma
 from codesign_gym.simulators.hardware.stonne.tiles import Loops, loops
-from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, csv_table
+from codesign_gym.simulators.hardware.verification.check import (
+    Bar,
+    Check,
+    NotRun,
+    TableAbsent,
+    check,
+    csv_table,
+    numeric,
+)
 from codesign_gym.simulators.networks.layers import Layers, Op, network
 
 CONVOLUTIONS, DENSE = "bifrost/maeri_cycles_conv_alexnet.csv", "bifrost/maeri_cycles_fc_alexnet.csv"
@@ -140,9 +148,11 @@ def _sparse(names: list[str], zeros: np.ndarray) -> np.ndarray:
 def _table(folder: Path, name: str, key: str) -> pd.DataFrame | NotRun:
     """A table by its first column, with the layers that are AlexNet's."""
     try:
-        table = csv_table(folder, name, (key,))
+        table = csv_table(folder, name, (key,), texts=(key,))
     except TableAbsent as absent:
         return NotRun("cycles", name, str(absent))
+    for column in table.columns[1:]:
+        numeric(table, column, str(folder / name), needed=column.strip() in SHAPES)
     table = table.rename(columns=str.strip).dropna(subset=[key]).set_index(key)
     table = table[[column for column in table.columns if column in SHAPES]]
     return NotRun("cycles", name, f"no row with {key} and a layer's cycles") if table.isna().all(axis=None) else table

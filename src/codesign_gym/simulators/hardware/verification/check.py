@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -147,34 +150,72 @@ def against(
     """A :class:`Check` against a column of a table, in the rows that have it and, of shape (rows,), in ``rows``."""
     if column not in frame.columns:
         return NotRun(quantity, table, f"no column {column}")
+    numeric(frame, column, table, needed=True)
     known = np.asarray(frame[column].notna() & rows)
     if not known.any():
         return NotRun(quantity, table, f"no such row of {column}")
     return check(quantity, table, predicted[known], frame[column].to_numpy()[known], bar, peer, note)
 
 
-def csv_table(folder: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    """A reference table with at least the columns named.
+def csv_table(folder: Path, name: str, columns: tuple[str, ...], texts: tuple[str, ...] = ()) -> pd.DataFrame:
+    """A reference table with at least the columns named, indexed by the numbers of its rows, from 1.
+
+    Args:
+        folder: of all tables.
+        name: the file's, below it.
+        columns: that are needed.
+        texts: those of them that hold no numbers. A column that is not named holds numbers where most of its cells do.
 
     Raises:
         TableAbsent: if the file does not exist, has no rows or lacks columns (which).
-        StorageError: if it is no such table.
+        StorageError: if it is no such table, naming the row that is cut off, or row and column of a cell that is no
+            number.
     """
-    table = _read(folder / name, pd.read_csv)
+    path = folder / name
+    table = _read(path, _whole_rows)
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        raise TableAbsent(f"{folder / name}: no column {', '.join(missing)}; it has {', '.join(table.columns)}")
+        raise TableAbsent(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.columns)}")
     if table.empty:
-        raise TableAbsent(f"{folder / name}: no rows")
+        raise TableAbsent(f"{path}: no rows")
+    for column in table.columns:
+        numeric(table, column, str(path), needed=column in columns and column not in texts)
     return table
 
 
-def complete_table(folder: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    """The rows of a reference table in which no column named is empty; raises as :func:`csv_table`."""
-    table = csv_table(folder, name, columns).dropna(subset=list(columns))
+def numeric(table: pd.DataFrame, column: str, where: str, needed: bool) -> None:
+    """Refuse a cell that is neither empty nor a number in a column of numbers.
+
+    Raises:
+        StorageError: naming row and column.
+    """
+    if pd.api.types.is_numeric_dtype(table[column]):
+        return
+    told = table[column].dropna()
+    bad = pd.to_numeric(told.astype(str).replace({"True": "1", "False": "0"}), errors="coerce").isna()
+    if bad.any() and (needed or 2 * bad.sum() < len(bad)):
+        row = bad.idxmax()
+        raise StorageError(f"{where}: row {row}: {column} is {told[row]!r}; accepted: a number, or nothing")
+
+
+def complete_table(folder: Path, name: str, columns: tuple[str, ...], texts: tuple[str, ...] = ()) -> pd.DataFrame:
+    """The rows of a reference table in which no column named is empty; arguments and errors as of :func:`csv_table`."""
+    table = csv_table(folder, name, columns, texts).dropna(subset=list(columns))
     if table.empty:
         raise TableAbsent(f"{folder / name}: no row with all of {', '.join(columns)}")
     return table
+
+
+def _whole_rows(path: Path) -> pd.DataFrame:
+    """A CSV table of which no row is cut off: pandas fills those up in silence."""
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+    lines = [line for line in csv.reader(text.splitlines()) if line]
+    for number, line in enumerate(lines):
+        if len(line) < len(lines[0]):
+            raise ValueError(f"row {number} has {len(line)} cells, {len(lines[0]) - len(line)} fewer than the header")
+    table = pd.read_csv(StringIO(text))
+    return table.set_axis(range(1, len(table) + 1), axis=0)
 
 
 def _read(path: Path, reader: Callable[[Path], T]) -> T:

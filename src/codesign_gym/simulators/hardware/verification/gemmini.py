@@ -35,7 +35,7 @@ LEAST_SHAPES = 24
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Cycles of given mappings, as shipped and refitted without the layer's shape; tiles and cycles of its own."""
-    table = complete_table(folder, TABLE, (*SHAPE, "mapping.mapping"))
+    table = complete_table(folder, TABLE, (*SHAPE, "mapping.mapping"), texts=("mapping.mapping",))
     model = device.load("gemmini-16x16").model
     assert isinstance(model, Gemmini)
     found: list[Check | NotRun] = []

@@ -31,6 +31,9 @@ from codesign_gym.simulators.networks.layers import Gemm
 TABLE, PATTERNS = "stonne/stonne.csv", "stonne/stonne_sigma_patterns.json"
 SPEED = "STONNE takes 0.2 to 0.7 s a row"
 
+#: Columns that hold no numbers.
+TEXTS = ("family", "op", "tile_used", "rn_type", "dataflow")
+
 #: Energy of a buffer access, by which the table's energies are accesses.
 ACCESS = 0.044
 
@@ -183,7 +186,7 @@ def _family(
 ) -> pd.DataFrame | NotRun:
     """The rows of one family whose cycles and the columns named are told; some are of one operator alone."""
     columns = ("family", "op", "cycles", *columns)
-    table = csv_table(folder, TABLE, (*columns, *of_convolutions, *of_products))
+    table = csv_table(folder, TABLE, (*columns, *of_convolutions, *of_products), TEXTS)
     told = table.notna()
     own = np.where(table["op"] == "CONV", told[list(of_convolutions)].all(axis=1), told[list(of_products)].all(axis=1))
     picked = table[table["family"].astype(str).str.startswith(prefix) & told[list(columns)].all(axis=1) & own]

@@ -44,7 +44,9 @@ def verify(folder: Path) -> list[Check | NotRun]:
     checks: list[Check | NotRun] = []
     for name in TABLES:
         try:
-            rows = complete_table(folder, name, ("mapping.mapping", *HARDWARE, *LAYER, *STRIDES))
+            rows = complete_table(
+                folder, name, ("mapping.mapping", *HARDWARE, *LAYER, *STRIDES), texts=("mapping.mapping",)
+            )
         except TableAbsent as absent:
             checks.append(NotRun("cycles", name, str(absent)))
             continue

@@ -62,7 +62,7 @@ def verify(folder: Path) -> list[Check | NotRun]:
 
 def latency(folder: Path) -> list[Check | NotRun]:
     """Checks of the latency table."""
-    table = complete_table(folder, GRID, GRID_COLUMNS)
+    table = complete_table(folder, GRID, GRID_COLUMNS, texts=("model",))
     soc = _device(table["gpu_freq_hz"], table["emc_freq_hz"])
     keys = [column for column in ("model", "set") if column in table]
     rows = [rows for _, rows in table.groupby(keys) if len(rows) > 3]

@@ -58,7 +58,7 @@ def verify(folder: Path) -> list[Check | NotRun]:
 
 def _checks(folder: Path, name: str) -> list[Check | NotRun]:
     try:
-        rows = complete_table(folder, name, ("hw", "opt", "loop_dims"))
+        rows = complete_table(folder, name, ("hw", "opt", "loop_dims"), texts=("hw", "opt", "loop_dims"))
     except TableAbsent as absent:
         return [NotRun("cycles", name, str(absent))]
     known = rows[_modelled(rows)]

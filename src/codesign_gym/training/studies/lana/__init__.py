@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from codesign_gym.simulators.replacement.space import patched
+from codesign_gym.simulators.accuracy.trained import load
 from codesign_gym.training.studies.lana import agents, designs, exact, proxy
-from codesign_gym.training.studies.lana.case import NETWORKS, SEEDS
+from codesign_gym.training.studies.lana.case import NETWORKS
 from codesign_gym.training.studies.part import FULL_ONLY, absent
 from codesign_gym.training.studies.study import Claim, Report
 
@@ -29,9 +29,8 @@ def study(scale: str, chosen: str | None, console: Console) -> Report:
     agents.agents_of(chosen, scale)  # a wrong name is told before the long parts run
     reasons = {name: absent(name) if name in NETWORKS[scale] else FULL_ONLY for name in NETWORKS["full"]}
     networks = tuple(name for name, reason in reasons.items() if reason is None)
-    for name in networks:  # here, lest several processes train the same teacher
-        for seed in SEEDS:
-            patched(name, seed)
+    for name in networks:
+        load(name)  # here, lest several processes train the same teacher
     parts = [
         exact.run(scale, console),
         proxy.run(scale, console, networks),

@@ -12,7 +12,7 @@ from codesign_gym.agents.baselines import dynamic_programming
 from codesign_gym.agents.baselines.integer_program import solve
 from codesign_gym.envs.core.separable import Separable
 from codesign_gym.training.studies.jobs import run_all
-from codesign_gym.training.studies.lana.case import DEVICES, NETWORKS, SEEDS
+from codesign_gym.training.studies.lana.case import DEVICES, NETWORKS, SEEDS, Case
 from codesign_gym.training.studies.lana.problem import replaced
 from codesign_gym.training.studies.part import Part, middle
 from codesign_gym.training.studies.study import Claim, Table
@@ -45,7 +45,8 @@ class Solved:
 
 def run(scale: str, console: Console) -> Part:
     """Enumeration of parts of the real tables, and made-up tables of published sizes."""
-    apart = [enumerated(NETWORKS[scale][0], DEVICES[scale][0], seed) for seed in SEEDS]
+    teachers = [Case(NETWORKS[scale][0], DEVICES[scale][0], seed) for seed in SEEDS]
+    apart = run_all(enumerated, teachers, "enumerations", console)
     solved = run_all(large, [(size, seed) for size in LARGE for seed in SEEDS], "integer programs", console)
     rows = tuple(
         (
@@ -80,9 +81,9 @@ def run(scale: str, console: Console) -> Part:
     return Part(claims, (Table("made-up tables of published size, a seed a row", headings, rows),))
 
 
-def enumerated(network: str, device: str, seed: int) -> float:
+def enumerated(case: Case) -> float:
     """Loss of the integer program less that of the best of all designs, in nats."""
-    found, generator = replaced(network, device, seed), np.random.default_rng(seed)
+    found, generator = replaced(case.network, case.device, case.seed), np.random.default_rng(case.seed)
     layers, count = SMALL
     sites = generator.permutation(len(found.kept))[:layers]
     chosen = [np.sort(generator.permutation(found.measurer.trained.sizes[site])[:count]) for site in sites]

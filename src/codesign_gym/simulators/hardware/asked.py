@@ -1,0 +1,207 @@
+"""What a cost model is asked, looked at once: the boundary through which layers, bitwidths and knobs come in.
+
+Every ``cost`` of a model here is :func:`checked`, and every ``cost_of`` :func:`checked_lowered`. Shapes are always
+looked at, values wherever there are any (not while ``torch.compile`` traces, nor under ``vmap``). A network's own
+columns are read-only, and sound since it was made; others are looked at every time, but not on another processor.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
+from math import inf
+from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_gym.errors import BadConfig, UnsupportedNetwork
+from codesign_gym.simulators.hardware.host import beside, plain
+from codesign_gym.simulators.networks import layers as tables
+from codesign_gym.simulators.networks.layers import Array, Layers
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class Limits(NamedTuple):
+    """The least and the greatest number accepted, and how to say it."""
+
+    least: float
+    most: float
+    accepted: str
+
+
+def _limits(gt: float = -inf, ge: float = -inf, lt: float = inf, le: float = inf) -> Limits:
+    told = {"above": gt, "at least": ge, "below": lt, "at most": le}
+    words = [f"{word} {value:g}" for word, value in told.items() if abs(value) < inf]
+    # Infinite sizes and rates are accepted: a machine without that limit.
+    most = le if lt == inf else min(le, math.nextafter(lt, -inf))
+    return Limits(max(ge, math.nextafter(gt, inf)), most, ", ".join(words))
+
+
+NUMBERS = (int, float)
+#: Bitwidths that anything is costed at; a device file states fewer.
+BITS = _limits(gt=0, le=64)
+
+
+def checked(cost: Method) -> Method:
+    """A model's ``cost(layers, bits, ...)`` that refuses what is no layer, no bitwidth or no knob.
+
+    Layers of another library than the bitwidths' are brought to theirs.
+
+    Raises:
+        UnsupportedNetwork: naming the column, the value, its row and what is accepted.
+        BadConfig: the same of ``bits`` or a parameter, and for shapes that do not broadcast.
+    """
+
+    @wraps(cost)
+    def asked(model: object, layers: Layers, bits: Array, *args: Any, **kwargs: Any) -> Any:
+        check_layers(layers)
+        check_bits(bits, tuple(layers.op.shape))
+        check_knobs(model, tuple(layers.op.shape), tuple(bits.shape[:-1]))
+        if isinstance(layers.op, np.ndarray) != isinstance(bits, np.ndarray) and not hasattr(model, "lower"):
+            layers = layers.map(lambda column: beside(plain(column), bits))  # who lowers rows brings them along itself
+        return cost(model, layers, bits, *args, **kwargs)
+
+    return cast(Method, asked)
+
+
+def checked_lowered(column: str) -> Callable[[Method], Method]:
+    """The same for ``cost_of(lowered, bits, ...)``, whose ``column`` of ``lowered`` has the shape (..., layers)."""
+
+    def decorate(cost_of: Method) -> Method:
+        @wraps(cost_of)
+        def asked(model: object, lowered: Any, bits: Array, *args: Any, **kwargs: Any) -> Any:
+            rows = tuple(getattr(lowered, column).shape)
+            check_bits(bits, rows)
+            check_knobs(model, rows, tuple(bits.shape[:-1]))
+            return cost_of(model, lowered, bits, *args, **kwargs)
+
+        return cast(Method, asked)
+
+    return decorate
+
+
+def check_layers(layers: Any) -> None:
+    """Refuse what is no layer table; raises as :func:`checked`."""
+    if not isinstance(layers, Layers):
+        hint = "its attribute layers" if hasattr(layers, "layers") else "Layers"
+        raise UnsupportedNetwork(f"field 'layers' is a {type(layers).__name__}; accepted: {hint}")
+    if is_tracing() or str(getattr(layers.op, "device", "cpu")) != "cpu":
+        return
+    own = all(isinstance(column, np.ndarray) and not column.flags.writeable for column in vars(layers).values())
+    if not own:
+        tables.check(layers)
+
+
+def check_bits(bits: Array, rows: tuple[int, ...], accepted: Limits = BITS) -> None:
+    """Refuse what are no bitwidths for layers of shape ``rows``; raises as :func:`checked`."""
+    if not hasattr(bits, "shape"):
+        raise BadConfig(f"field 'bits' is a {type(bits).__name__}; accepted: a NumPy or torch array")
+    shape = tuple(bits.shape)
+    if shape[-1:] != (2,) or (shape[:-1] != rows and (len(shape) < 2 or not fits(shape[:-1], rows))):
+        raise BadConfig(
+            f"bits have shape {shape} beside layers of shape {rows}; accepted: {(*rows, 2)}, and more axes in front"
+        )
+    if is_tracing():
+        return
+    if isinstance(bits, np.ndarray) and bits.dtype.kind not in "iuf":
+        raise BadConfig(f"field 'bits' is of type {bits.dtype}; accepted: whole or real numbers")
+    if within(bits, accepted):
+        return
+    widths = plain(bits)
+    first = tuple(np.argwhere(_outside(widths, accepted))[0])
+    operand = ("weights", "activations")[first[-1]]
+    raise BadConfig(
+        f"field 'bits' is {widths[first]:g}; accepted: {accepted.accepted} (the {operand} of layer {first[-2]})"
+    )
+
+
+def check_knobs(model: object, *shapes: tuple[int, ...]) -> None:
+    """Refuse parameters of a model that its fields do not accept, or that do not broadcast with ``shapes``.
+
+    Raises:
+        BadConfig: naming the parameter.
+    """
+    values = vars(model)
+    if is_tracing():
+        arrays = {name: value for name, value in values.items() if hasattr(value, "shape")}
+        for name in arrays:
+            _check_shape(name, arrays, shapes)
+        return
+    knobs: dict[str, Array] = {}
+    limited = bounds(type(model))  # type: ignore[arg-type]  # mypy takes classes to be unhashable
+    for name, limits in limited.items():
+        value = values[name]
+        if not isinstance(value, NUMBERS):
+            knobs[name] = value
+        elif not limits[0] <= value <= limits[1]:
+            raise BadConfig(f"parameter {name!r} is {value}; accepted: {limits.accepted}")
+    for name, value in knobs.items():
+        if not hasattr(value, "shape"):
+            raise BadConfig(f"parameter {name!r} is a {type(value).__name__}; accepted: a number, or an array of them")
+        _check_shape(name, knobs, shapes)
+        if not within(value, limited[name]):
+            numbers = plain(value).ravel()
+            position = int(np.flatnonzero(_outside(numbers, limited[name]))[0])
+            where = f" at position {position}" if numbers.size > 1 else ""
+            raise BadConfig(f"parameter {name!r} is {numbers[position]:g}{where}; accepted: {limited[name].accepted}")
+
+
+def _check_shape(name: str, knobs: Mapping[str, Array], shapes: tuple[tuple[int, ...], ...]) -> None:
+    """Refuse an array of knobs whose shape does not broadcast with those of layers, bitwidths and other knobs."""
+    shape = tuple(knobs[name].shape)
+    others = [("layers and bits", other) for other in shapes]
+    others += [(f"parameter {other!r}", tuple(getattr(knob, "shape", ()))) for other, knob in knobs.items()]
+    for what, other in others:
+        if not fits(shape, other):
+            raise BadConfig(
+                f"parameter {name!r} has shape {shape} beside {what} of shape {other}; accepted: shapes that "
+                f"broadcast with (..., layers): a value a design has shape ({(*shape, 1)[0]}, 1)"
+            )
+
+
+@lru_cache(maxsize=128)
+def bounds(model: type) -> Mapping[str, Limits]:
+    """The limits of a model's numeric parameters, as its fields are annotated."""
+    found: dict[str, Limits] = {}
+    for name, hint in get_type_hints(model, include_extras=True).items():
+        parts = [rule for part in getattr(hint, "__metadata__", ()) for rule in getattr(part, "metadata", ())]
+        rules = {
+            kind: getattr(rule, kind) for rule in parts for kind in ("gt", "ge", "lt", "le") if hasattr(rule, kind)
+        }
+        if rules and getattr(hint, "__origin__", None) in NUMBERS:
+            found[name] = _limits(**rules)
+    return found
+
+
+def _outside(values: NDArray[Any], limits: Limits) -> NDArray[np.bool_]:
+    """Which values are not accepted, NaN among them."""
+    return ~((values >= limits.least) & (values <= limits.most))
+
+
+def fits(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two shapes broadcast."""
+    return all(one == two or one == 1 or two == 1 for one, two in zip(reversed(shape), reversed(other), strict=False))
+
+
+def is_tracing() -> bool:
+    """Whether ``torch.compile`` is tracing, so that arrays have shapes and no values."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.compiler.is_compiling())
+
+
+def within(array: Array, limits: Limits) -> bool:
+    """Whether all of an array lies between two numbers; also where it has no values to look at."""
+    if 0 in array.shape:
+        return True
+    least, most, _ = limits
+    if isinstance(array, np.ndarray | np.generic):
+        # The least of NaN and others is NaN; Python's own numbers are compared several times as fast.
+        return bool(array.min().item() >= least and array.max().item() <= most)
+    try:
+        return bool(array.min().item() >= least and array.max().item() <= most)
+    except RuntimeError:  # under vmap, or on a processor without values
+        return True

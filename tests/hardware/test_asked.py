@@ -1,0 +1,162 @@
+"""What no cost model is asked: columns, bitwidths and knobs that are none, whichever way they come in."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hardware_samples import DEVICES, conv, layers, linear
+
+from codesign_gym.errors import BadConfig, CodesignError, UnsupportedNetwork
+from codesign_gym.simulators.hardware.asked import bounds
+from codesign_gym.simulators.hardware.device import load
+from codesign_gym.simulators.hardware.rounding import RELAXED
+from codesign_gym.simulators.networks.layers import Layers
+
+#: A device of every model.
+ONE_OF_EACH = list({type(load(name).model): name for name in DEVICES}.values())
+TABLE = layers(conv(14, 4, 8, 3), conv(14, 8, 8, 3, groups=8), linear(64, 10))
+BITS = np.full((3, 2), 8)
+
+
+def changed(column: str, value: Any, row: int = 1) -> Layers:
+    """The table of this module with one number in the place of another, outside of a network."""
+    values = np.array(getattr(TABLE, column))
+    values[row] = value
+    return replace(TABLE.map(np.array), **{column: values})
+
+
+def bits(value: float) -> np.ndarray:
+    widths = np.full((3, 2), 8.0)
+    widths[2, 1] = value
+    return widths
+
+
+SIZES = [field.name for field in fields(Layers) if field.name not in ("op", "extra_parameters", "valid")]
+COLUMNS: list[tuple[str, Any, str]] = [
+    *((name, value, f"layer 1: {name} is {value}; accepted: 1 or more") for name in SIZES for value in (0, -3)),
+    *((name, 2**62, "layer 1: .*e\\+.* accepted: at most 2\\*\\*62") for name in ("in_channels", "out_height")),
+    ("out_channels", 2**63 - 1, f"layer 1: out_channels is {2**63 - 1}; accepted: 1 to 2\\*\\*62"),
+    ("extra_parameters", -1, "layer 1: extra_parameters is -1; accepted: 0 or more"),
+    ("op", 99, "layer 1: op is 99; accepted: 0 to 7"),
+    ("valid", 2, "layer 1: valid is 2; accepted: 0 to 1"),
+    ("groups", 3, "layer 1: groups is 3, which does not divide in_channels, 8"),
+]
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_columns_that_are_no_layers(name: str) -> None:
+    device = load(name)
+    for column, value, said in COLUMNS:
+        table = changed(column, value)
+        for ask in (device.cost, device.model.cost):
+            with pytest.raises(UnsupportedNetwork, match=said):
+                ask(table, BITS)
+
+
+def test_a_column_put_into_a_network_is_looked_at() -> None:
+    """The others are a network's own, which are read-only and not looked at again."""
+    device = load("systolic-edge")
+    for column in SIZES:
+        table = replace(TABLE, **{column: np.zeros(3, dtype=np.int64)})
+        for ask in (device.cost, device.model.cost):
+            if column != "batch" or ask == device.model.cost:  # a device has its own batch
+                with pytest.raises(UnsupportedNetwork, match=f"layer 0: {column} is 0; accepted: 1 or more"):
+                    ask(table, BITS)
+    for batch in (0, -2, np.array([[4], [0]])):
+        with pytest.raises(UnsupportedNetwork, match=f"batch is {np.min(batch)}; accepted: 1 or more"):
+            TABLE.with_batch(batch)
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 65])
+def test_bitwidths_that_there_are_none_of(name: str, value: float) -> None:
+    model: Any = load(name).model
+    said = rf"field 'bits' is {value}; accepted: above 0, at most 64 .the activations of layer 2"
+    with pytest.raises(BadConfig, match=said):
+        model.cost(TABLE, bits(value))
+    if hasattr(model, "lower"):
+        lowered = model.lower(TABLE, BITS)
+        with pytest.raises(BadConfig, match=said):
+            model.cost_of(lowered, bits(value))
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_the_same_of_torch(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    model = load(name).model
+    with pytest.raises(
+        BadConfig, match=r"field 'bits' is nan; accepted: above 0, at most 64 .the activations of layer 2"
+    ):
+        model.cost(TABLE, torch.asarray(bits(float("nan"))).requires_grad_())
+    table = changed("kernel_width", 0).map(torch.asarray)
+    with pytest.raises(UnsupportedNetwork, match="layer 1: kernel_width is 0; accepted: 1 or more"):
+        model.cost(table, torch.asarray(BITS))
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_shapes_that_do_not_fit(name: str) -> None:
+    device = load(name)
+    for shape in ((2,), (3,), (4, 2), (5, 4, 2), (3, 3)):
+        said = rf"bits have shape \({shape[0]}.* beside layers of shape \(3,\); accepted: \(3, 2\)"
+        for ask in (device.cost, device.model.cost):
+            with pytest.raises(BadConfig, match=said):
+                ask(TABLE, np.full(shape, 8))
+    with pytest.raises(UnsupportedNetwork, match=r"column stride has shape \(2,\); accepted: op's, \(3,\)"):
+        device.model.cost(replace(TABLE.map(np.array), stride=np.ones(2, dtype=np.int64)), BITS)
+    two = TABLE.map(lambda column: np.stack([column, column]))
+    with pytest.raises(BadConfig, match="bits have shape"):
+        device.model.cost(two, np.full((5, 3, 2), 8))
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_knobs_that_are_none(name: str) -> None:
+    """Every number of every model: out of its bounds, or in a batch of another size."""
+    model: Any = load(name).model
+    lowered = model.lower(TABLE, BITS) if hasattr(model, "lower") else None
+    for knob, (least, _, accepted) in bounds(type(model)).items():
+        bad = -1.0 if least > -1 else float("nan")
+        for value in (bad, float("nan")):
+            with pytest.raises(CodesignError, match=f"{knob}.* accepted: {accepted}"):
+                replace(model, **{knob: value}).cost(TABLE, BITS)
+        odd = np.full(5, getattr(model, knob))
+        with pytest.raises(CodesignError, match=rf"parameter '{knob}' has shape \(5,\) beside .* \(3,\); .* \(5, 1\)"):
+            replace(model, **{knob: odd}).cost(TABLE, BITS)
+        if lowered is not None:
+            with pytest.raises(CodesignError, match=rf"parameter '{knob}' has shape \(5,\)"):
+                replace(model, **{knob: odd}).cost_of(lowered, BITS)
+        odd = odd[:, None].astype(np.float64)
+        odd[3] = float("nan")
+        with pytest.raises(CodesignError, match=f"parameter '{knob}' is nan at position 3; accepted: {accepted}"):
+            replace(model, **{knob: odd}).cost(TABLE, BITS)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"layers": "a network"}, "field 'layers' is a str; accepted: Layers"),
+        ({"bits": [[8, 8]] * 3}, "field 'bits' is a list; accepted: a NumPy or torch array"),
+        ({"bits": np.full((3, 2), "8")}, "field 'bits' is of type <U1; accepted: whole or real numbers"),
+        ({"layers": TABLE.map(lambda column: column.astype(np.float64))}, "column op is of type float64; accepted"),
+        ({"layers": TABLE.map(list)}, "column op is a list; accepted: an array of integers"),
+    ],
+)
+def test_what_is_no_array(given: dict[str, Any], said: str) -> None:
+    device = load("systolic-edge")
+    asked = {"layers": TABLE, "bits": BITS, **given}
+    for ask in (device.cost, device.model.cost):
+        with pytest.raises(CodesignError, match=said):
+            ask(**asked)
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_every_number_may_want_a_gradient(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    model: Any = load(name).model
+    expected = torch.asarray(np.array(model.cost(TABLE, BITS.astype(np.float64), RELAXED).latency_s))
+    for knob in set(bounds(type(model))) - {"memory"}:  # which is an index
+        value = torch.tensor(float(getattr(model, knob)), dtype=torch.float64, requires_grad=True)
+        found = replace(model, **{knob: value}).cost(TABLE, torch.asarray(BITS), RELAXED).latency_s
+        torch.testing.assert_close(found.detach(), expected, msg=lambda text, knob=knob: f"{knob}: {text}")
