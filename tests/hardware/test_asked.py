@@ -160,3 +160,14 @@ def test_every_number_may_want_a_gradient(name: str) -> None:
         value = torch.tensor(float(getattr(model, knob)), dtype=torch.float64, requires_grad=True)
         found = replace(model, **{knob: value}).cost(TABLE, torch.asarray(BITS), RELAXED).latency_s
         torch.testing.assert_close(found.detach(), expected, msg=lambda text, knob=knob: f"{knob}: {text}")
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_knob_of_torch_beside_bits_of_numpy(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    model: Any = load(name).model
+    expected = np.array(model.cost(TABLE, BITS).latency_s)
+    for knob in set(bounds(type(model))) - {"memory"}:  # which is an index
+        value = torch.tensor(float(getattr(model, knob)), dtype=torch.float64)
+        found = replace(model, **{knob: value}).cost(TABLE, BITS).latency_s
+        np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-9, err_msg=knob)

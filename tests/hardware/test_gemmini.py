@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -207,3 +208,14 @@ def test_fewer_rows_and_columns(references: Path, tmp_path: Path) -> None:
         verification.OWN_TILES,
         verification.OWN,
     ]
+
+
+@pytest.mark.parametrize("size", [(112, 112, 10**7, 3, 7), (2**20, 2**20, 64, 3, 3), (14, 14, 2**40, 8, 3)])
+def test_layers_of_absurd_size_take_no_longer(model: Gemmini, size: tuple[int, int, int, int, int]) -> None:
+    loops = convolution(*size, 1)
+    before = process_time()
+    tile = tiles(loops, model)
+    assert process_time() - before < 1
+    assert ((tile >= 1) & (tile <= loops.extent)).all()
+    taken = rows_taken(loops, tile, np.array([model.dim]))
+    assert taken[0] <= model.scratchpad_bytes // model.dim // 2

@@ -37,6 +37,9 @@ def test_what_ran_decides_and_the_rest_is_told(tmp_path: Path) -> None:
     assert ran.exit_code == 1
     assert not report["passed"]
     assert "nothing was verified: the tables are not there; give the folder that holds them" in ran.stderr
+    beside = CliRunner().invoke(app, ["verify", "relaxation", "sigma", "--references", str(tmp_path)])
+    assert beside.exit_code == 1
+    assert "nothing was verified: the tables are not there" in beside.stderr
     assert {found["model"] for found in report["checks"]} == set(models)
     told = {found["model"]: found for found in report["checks"]}
     assert told["systolic"]["passed"] is None

@@ -49,7 +49,7 @@ BITS = _limits(gt=0, le=64)
 def checked(cost: Method) -> Method:
     """A model's ``cost(layers, bits, ...)`` that refuses what is no layer, no bitwidth or no knob.
 
-    Layers of another library than the bitwidths' are brought to theirs.
+    NumPy bitwidths are brought to the library of a knob of torch, and layers of another library to the bitwidths'.
 
     Raises:
         UnsupportedNetwork: naming the column, the value, its row and what is accepted.
@@ -61,6 +61,9 @@ def checked(cost: Method) -> Method:
         check_layers(layers)
         check_bits(bits, tuple(layers.op.shape))
         check_knobs(model, tuple(layers.op.shape), tuple(bits.shape[:-1]))
+        if isinstance(bits, np.ndarray):
+            knob = next((value for value in vars(model).values() if hasattr(value, "detach")), None)  # of torch
+            bits = bits if knob is None else beside(bits, knob)
         if isinstance(layers.op, np.ndarray) != isinstance(bits, np.ndarray) and not hasattr(model, "lower"):
             layers = layers.map(lambda column: beside(plain(column), bits))  # who lowers rows brings them along itself
         return cost(model, layers, bits, *args, **kwargs)

@@ -126,9 +126,10 @@ def _convolution_tiles(layers: Work, dim: Ints, scratchpad_rows: Ints, accumulat
     tile = np.where(layers.is_matmul[..., None], 1, layers.extent)
 
     def fits(candidate: Ints) -> NDArray[np.bool_]:
-        scratchpad, accumulator = rows_taken(layers, candidate, dim)
+        scratchpad, accumulator = rows_taken(layers, candidate.astype(np.float64), dim)  # int64 might overflow
         return (scratchpad <= scratchpad_rows) & (accumulator <= accumulator_rows) & ~layers.is_matmul
 
+    tile = _lowered(tile, dim, fits)
     while (too_large := ~fits(tile) & (tile.max(-1) > 1)).any():
         largest = tile.copy()
         kept = (tile[..., COLUMNS] <= dim) & (tile[..., ROWS] > 1)  # keeps the array's height busy
@@ -142,6 +143,27 @@ def _convolution_tiles(layers: Work, dim: Ints, scratchpad_rows: Ints, accumulat
 
     tile = _grown(tile, layers.extent, (COLUMNS,), fits)
     return _grown(tile, layers.extent, range(len(LOOPS)), fits)
+
+
+def _lowered(tile: Ints, dim: Ints, fits: Fits) -> Ints:
+    """The last tile that doesn't fit, of those that shrinking the largest loop passes with no loop above a level.
+
+    Shrinking lowers all loops to one level after the other, and a tile fits wherever a larger one does. So that
+    bisection over levels passes over steps of which there may be millions, and nothing that fits is missed. Levels
+    are at least the array's side: below it the order of loops is another.
+    """
+
+    def at(level: Ints) -> Ints:
+        lower = np.repeat(level[..., None], len(LOOPS), -1)
+        lower[..., (OUTPUTS, INPUTS)] = (level // dim * dim)[..., None]
+        return np.where(tile > level[..., None], lower, tile)
+
+    fitting, failing = np.broadcast_to(dim - 1, tile.shape[:-1]), np.maximum(tile.max(-1), dim)
+    while (failing - fitting > 1).any():
+        middle = fitting + (failing - fitting) // 2
+        fitted = fits(at(np.maximum(middle, dim)))
+        fitting, failing = np.where(fitted, middle, fitting), np.where(fitted, failing, np.maximum(middle, fitting + 1))
+    return at(np.maximum(failing, dim))
 
 
 def _grown(tile: Ints, extent: Ints, loops: Iterable[int], fits: Fits) -> Ints:
