@@ -94,11 +94,19 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
             (
                 {"arrivals": "bursty", "capacity": 3, "burst_load": 2.0},
                 {"arrivals": "poisson", "hidden": ("queue", "power"), "ambient_c": (15.0, 35.0), "capacitance": 0.2},
-                {"arrivals": "periodic", "mix": {"exit_samples:records": 1.0, "exit_samples:record_pair": 2.0}},
             ),
-            ("box", "multidiscrete", "discrete"),
+            ("box", "multidiscrete"),
             strict=True,
         )
+    ]
+    + [
+        {
+            **{name: value for name, value in EXITS.items() if name != "network"},
+            "mix": {"exit_samples:records": 1.0, "exit_samples:record_pair": 2.0},
+            "arrivals": "periodic",
+            "action": "discrete",
+            "horizon": 25,
+        }
     ],
 }
 
