@@ -74,6 +74,12 @@ class Catalog:
         raise UnknownName(self.kind, name, self.names())
 
 
+def beside(name: str, file: Path) -> str:
+    """A name that a file gives: of a file that lies beside it, where there is one, else as it stands."""
+    near = file.parent / Path(name).expanduser()
+    return str(near) if near.is_file() else name
+
+
 def _as_path(found: Any) -> Path | Any:
     """A plug-in may name its YAML file by a ``Path`` or a ``Traversable``; anything else is the object itself."""
     return Path(str(found)) if hasattr(found, "joinpath") else found

@@ -180,7 +180,7 @@ def _masks(subject: Subject) -> None:
     env.reset(seed=SEED)
     for step in range(2 * subject.episode):
         mask = env.action_masks()
-        assert mask.dtype == np.bool_, f"step {step}: the mask is of type {mask.dtype}"
+        assert mask.dtype == np.int8, f"step {step}: the mask is of type {mask.dtype}"
         assert mask.any(), f"step {step}: no action is legal"
         illegal = step % 2 == 1 and not mask.all()
         choice = generator.choice(np.flatnonzero(mask != illegal))

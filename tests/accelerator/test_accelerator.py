@@ -142,7 +142,7 @@ def test_a_limit_can_be_lifted() -> None:
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "budget on no metric": ({"budget": {"area": 1.0}}, "did you mean 'area_mm2'"),
+    "budget on no metric": ({"budget": {"aera": 1.0}}, "did you mean 'area'"),
     "budget of nothing": ({"budget": {"area_mm2": 0.0}}, "budget 'area_mm2' is 0.0"),
     "device of another model": ({"device": "bitfusion"}, "device 'bitfusion' is a BitFusion; template 'codebench'"),
     "bits": ({"bits": 32}, "bits is 32; device 'accelbench-spring' accepts: 2 to 20"),

@@ -119,9 +119,10 @@ def test_a_loop_nest_machine_follows_its_sizes() -> None:
         "dram_bits_per_cycle": 64,
         "dataflow": "K-C",
     }
-    model, preset = template.each(template.design(chosen)), gemmini(32, 131072, 2048)
+    ((_, model),) = template.models(template.design(chosen)[None])
+    preset = gemmini(32, 131072, 2048)
     for field in fields(preset):
-        ours, theirs = getattr(model, field.name), getattr(preset, field.name)
+        ours, theirs = np.squeeze(getattr(model, field.name)).item(), getattr(preset, field.name)
         assert ours == (theirs if isinstance(theirs, str) else pytest.approx(theirs, rel=1e-6)), field.name
 
 
@@ -179,6 +180,18 @@ def test_a_broken_template_is_one_line(tmp_path: Path, change: Callable[[dict[st
     with pytest.raises(CodesignError, match=message) as caught:
         accelerator_problem(Options(template=str(path), network="alexnet"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_device_file_is_looked_for_beside_the_template_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From wherever it is asked for; a path from the working folder does, too."""
+    own = tmp_path / "mine"
+    own.mkdir()
+    (own / "board.yaml").write_text(devices.CATALOG.shipped()["fpga-zc706"].read_text())
+    (own / "template.yaml").write_text(broken(lambda content: content.update(device="board.yaml")))
+    monkeypatch.chdir(tmp_path)
+    assert load("mine/template.yaml").device.name == str(Path("mine/board.yaml"))
+    (own / "template.yaml").write_text(broken(lambda content: content.update(device="mine/board.yaml")))
+    assert load("mine/template.yaml").device.name == "mine/board.yaml"
 
 
 def test_a_table_of_a_column_that_the_model_does_not_have(tmp_path: Path) -> None:

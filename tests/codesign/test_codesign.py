@@ -37,7 +37,7 @@ def test_a_batch_costs_what_its_designs_cost_one_by_one(template: str) -> None:
     found = problem.costs(designs)
     hardware, operators, bits = problem.parts(designs)
     for row in range(len(designs)):
-        model = problem.template.each(hardware[row])
+        ((_, model),) = problem.template.models(hardware[[row]])
         images = int(problem.template.images(hardware)[row, 0])
         index = problem.operators.index(operators[[row]])[0]
         searched = problem.operators.step > 0
@@ -96,7 +96,7 @@ def test_objectives_span_a_front() -> None:
         ({"space": "fbnett"}, UnknownName, "did you mean 'fbnet'"),
         ({"quality": "tabulr"}, UnknownName, "did you mean 'tabular'"),
         ({"template": "loopnest"}, BadConfig, "accepted: a template without one_by_one"),
-        ({"space": "nasa-add-all"}, BadConfig, "layers that do not multiply"),
+        ({"space": "nasa-add-all"}, BadConfig, "layers that shift or add, for which no template has"),
         ({"bits": (8, 4)}, BadConfig, "ascending bitwidths from 1 to 8"),
         ({"bits": (4, 16)}, BadConfig, "ascending bitwidths from 1 to 8"),
         ({"weights": {"latncy": 1.0}}, UnknownName, "did you mean 'latency'"),

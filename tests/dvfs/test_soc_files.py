@@ -1,5 +1,6 @@
 """Device files: what ships, what a number may be, and one line for every mistake."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,10 @@ EDITS: dict[str, tuple[tuple[Any, ...], str]] = {
     ),
     "wrong unit": ((*GPU, "clock_hz", "unit", "MHz"), "'domains.gpu.clock_hz.unit' is 'MHz'; accepted: 'Hz'"),
     "unit of another domain": ((*GPU, "per_cycle", "unit", "B/cycle"), "accepted: 'op/cycle'"),
+    "a cap that is no clock of the table": (
+        (*GPU, "throttled_hz", "value", 1.0),
+        "field 'domains.gpu.throttled_hz' is 1; accepted: 1.1475e+08 to 1.30",
+    ),
     "unknown source": ((*GPU, "per_cycle", "source", "opps"), "'domains.gpu.per_cycle.source' is 'opps'; did you mean"),
     "unknown field": (("colour", "red"), "unknown field 'colour'"),
     "unknown domain": (("domains", "dsp", {}), "field 'domains.dsp.[key]' is 'dsp': Input should be 'cpu', 'gpu' or"),
@@ -185,3 +190,6 @@ def test_work_of_a_network_adds_up() -> None:
     assert stacked[1].bytes == total.bytes
     assert stacked[..., None].shape == (2, 1)
     assert Work.of(whole.layers, bits=32).bytes == 2 * total.bytes
+    recurrent = Work.of(replace(whole.layers, steps=7 * whole.layers.steps))  # every step is a kernel of its own
+    for field in ("operations", "bytes", "launches"):
+        assert getattr(recurrent, field) == pytest.approx(7 * float(getattr(total, field)))

@@ -26,7 +26,7 @@ def test_the_box_is_haqs_map_of_actors_to_bitwidths(low: int, count: int, action
     assert low + BoxView((count,)).decode(np.array([[action]]))[0, 0] == expected
 
 
-@given(st.integers(1, 9), st.floats(width=32))
+@given(st.integers(1, 9), st.floats(width=32, allow_nan=False))
 def test_any_number_is_a_choice(count: int, action: float) -> None:
     ((choice,),) = BoxView((count,)).decode(np.array([[action]], dtype=np.float32))
     assert 0 <= choice < count
@@ -67,6 +67,17 @@ def test_actions_outside_the_space_are_one_clear_line(actions: list[float]) -> N
     env.reset(seed=0)
     with pytest.raises(BadAction, match=r"^actions are \[.*\]; accepted: whole numbers from 0 to 2$"):
         env.step(np.array(actions))
+
+
+@pytest.mark.parametrize("actions", [[0.0, np.nan], [np.nan, np.nan], [0.0], [0.0, 0.5, 1.0]])
+def test_reals_that_are_no_action_are_one_clear_line(actions: list[float]) -> None:
+    with pytest.raises(BadAction, match=r"^actions are \[.*\]; accepted: 2 numbers from -1 to 1 each$"):
+        view("box", (3, 4)).decode(np.array(actions))
+
+
+def test_choices_of_which_some_are_missing_are_one_clear_line() -> None:
+    with pytest.raises(BadAction, match=r"^actions are \[0\]; accepted: 2 whole numbers each$"):
+        view("multidiscrete", (3, 4)).decode(np.array([0]))
 
 
 @pytest.mark.parametrize("count", [1, 3])

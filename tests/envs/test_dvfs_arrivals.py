@@ -75,3 +75,13 @@ def test_a_trace_is_split_in_time(tmp_path: Path) -> None:
     assert search.max() < test.min()
     assert len(search) + len(test) == 101
     assert len(search) == pytest.approx(76, abs=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["time\n0\n1\n2\n9\n", '\ufeff"arrival_s"\r\n0\r\n1\r\n2\r\n9\r\n', 'name,"arrival_s"\n"a, b",0\n,1\n,2\n,9\n'],
+)
+def test_traces_as_spreadsheets_write_them(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    np.testing.assert_array_equal(read_trace(path, "search"), [0, 1, 2])

@@ -41,5 +41,5 @@ works = st.builds(Work.single, extents, st.sampled_from([1, 2]))
 def mappings(model: LoopNest, work: Work, count: int, seed: int) -> Mapping:
     """Up to ``count`` mappings that fit at 8 bits, at least one."""
     space = Space.of(model, tuple(work.extents.tolist()))
-    drawn = space.cuts.join(space.draw(8 * count, np.random.default_rng(seed))).mapping
+    drawn = space.cuts.join(space.draw(8 * count, space.streams(seed))).mapping
     return drawn[np.flatnonzero(fits(model, traffic(model, work, drawn), EIGHT))[:count]]

@@ -9,7 +9,7 @@ import pytest
 from codesign_gym.errors import StorageError
 from codesign_gym.simulators.hardware.device import load
 from codesign_gym.simulators.hardware.verification import annette as verification
-from codesign_gym.simulators.hardware.verification.check import Check, NotRun, TableAbsent
+from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent
 
 ENTRY = {
     "op_s": 1e3,
@@ -34,7 +34,10 @@ def test_absent_and_broken_layer_models(tmp_path: Path) -> None:
     table.parent.mkdir()
     table.write_text(json.dumps({"Conv": ENTRY}), encoding="utf-8")
     found = verification.verify(tmp_path)
-    assert [one.passed for one in found if isinstance(one, Check)] == [True]
+    exact, shipped = (one for one in found if isinstance(one, Check))
+    assert exact.passed
+    assert shipped.bar == Bar()
+    assert (shipped.predicted >= shipped.reference).all()
     assert sum(isinstance(one, NotRun) for one in found) == 3
     table.write_text("{", encoding="utf-8")
     with pytest.raises(StorageError, match="cannot be read"):
@@ -44,7 +47,16 @@ def test_absent_and_broken_layer_models(tmp_path: Path) -> None:
 @pytest.mark.reference
 def test_annettes_own_parameters_give_annettes_times(references: Path) -> None:
     found = verification.verify(references)
-    assert all(isinstance(one, Check) and one.exact_share == 1 for one in found)
+    assert all(isinstance(one, Check) for one in found)
+    barred, told = [one for one in found if one.bar != Bar()], [one for one in found if one.bar == Bar()]
+    assert len(barred) == 10
+    assert all(one.exact_share == 1 for one in barred)
+    assert [one.quantity for one in told] == [
+        f"{name}: Conv by refined_roofline, monotone, ms" for name in verification.TABLES
+    ]
+    for one in told:  # only between the two ridges, and never faster
+        assert 0.7 < one.exact_share < 1
+        assert (one.predicted >= one.reference * (1 - 1e-12)).all()
 
 
 @pytest.mark.reference

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import re
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from hardware_samples import DEVICES, conv, layers, linear
 
 from codesign_gym.errors import BadConfig, CodesignError, UnsupportedNetwork
+from codesign_gym.simulators.hardware import asked
 from codesign_gym.simulators.hardware.asked import bounds
 from codesign_gym.simulators.hardware.device import load
 from codesign_gym.simulators.hardware.rounding import RELAXED
@@ -116,8 +119,8 @@ def test_knobs_that_are_none(name: str) -> None:
     """Every number of every model: out of its bounds, or in a batch of another size."""
     model: Any = load(name).model
     lowered = model.lower(TABLE, BITS) if hasattr(model, "lower") else None
-    for knob, (least, _, accepted) in bounds(type(model)).items():
-        bad = -1.0 if least > -1 else float("nan")
+    for knob, limits in bounds(type(model)).items():
+        accepted, bad = re.escape(limits.accepted), -1.0 if limits.least > -1 else float("nan")
         for value in (bad, float("nan")):
             with pytest.raises(CodesignError, match=f"{knob}.* accepted: {accepted}"):
                 replace(model, **{knob: value}).cost(TABLE, BITS)
@@ -133,6 +136,45 @@ def test_knobs_that_are_none(name: str) -> None:
             replace(model, **{knob: odd}).cost(TABLE, BITS)
 
 
+POSITION = "accepted: the position of a name,"
+
+
+@pytest.mark.parametrize(
+    ("name", "knob", "value", "said"),
+    [
+        ("systolic-edge", "dataflow", "ws", f"'ws'; {POSITION} 0 (os), 1 (ws), 2 (is); did you mean 1"),
+        ("systolic-edge", "counting", "scalesim", f"'scalesim'; {POSITION} 0 (physical), 1 (scale-sim)"),
+        ("systolic-edge", "dataflow", "zigzag", f"{POSITION} 0 (os), 1 (ws), 2 (is)"),
+        ("systolic-edge", "dataflow", np.array([["os"], ["ws"]]), f"'os'; {POSITION} 0 (os)"),
+        ("systolic-edge", "dataflow", 3, "is 3; accepted: 0 (os), 1 (ws), 2 (is)"),
+        ("nasa-chunked", "operator", "sift", f"'sift'; {POSITION} 0 (conv), 1 (shift), 2 (adder); did"),
+        ("ncs2", "form", "annete", "did you mean 1, for 'annette'?"),
+        ("systolic-edge", "clock_hz", "1e9", "is a str; accepted: a number, or an array of them"),
+    ],
+)
+def test_names_in_the_place_of_numbers(name: str, knob: str, value: Any, said: str) -> None:
+    model: Any = load(name).model
+    with pytest.raises(BadConfig, match=f"parameter '{knob}' .*{re.escape(said)}"):
+        replace(model, **{knob: value}).cost(TABLE, np.full((3, 2), 16 if name == "ncs2" else 8))
+
+
+def test_a_table_that_was_looked_at_is_remembered_until_it_is_gone() -> None:
+    model: Any = load("systolic-edge").model
+    table = TABLE.map(np.array).read_only()
+    first, again = (model.cost(table, BITS).latency_s for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert table in asked._KNOWN
+    before = len(asked._KNOWN)
+    del table
+    gc.collect()
+    assert len(asked._KNOWN) < before
+    open_table = TABLE.map(np.array)  # its columns may change, so it is looked at every time
+    model.cost(open_table, BITS)
+    open_table.groups[1] = 3
+    with pytest.raises(UnsupportedNetwork, match="groups is 3"):
+        model.cost(open_table, BITS)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -145,10 +187,10 @@ def test_knobs_that_are_none(name: str) -> None:
 )
 def test_what_is_no_array(given: dict[str, Any], said: str) -> None:
     device = load("systolic-edge")
-    asked = {"layers": TABLE, "bits": BITS, **given}
+    arguments = {"layers": TABLE, "bits": BITS, **given}
     for ask in (device.cost, device.model.cost):
         with pytest.raises(CodesignError, match=said):
-            ask(**asked)
+            ask(**arguments)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)

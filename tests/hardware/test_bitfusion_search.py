@@ -22,6 +22,8 @@ from codesign_gym.simulators.hardware.bitfusion.search import (
 )
 from codesign_gym.simulators.hardware.bitfusion.tiling import evaluate
 from codesign_gym.simulators.hardware.device import load
+from codesign_gym.simulators.hardware.rounding import RELAXED
+from codesign_gym.simulators.networks import load as load_network
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +84,36 @@ def test_only_image_layers_are_unfolded(array: BitFusion) -> None:
 
 
 def test_buffers_too_small_for_any_tile_are_an_error(array: BitFusion) -> None:
-    values = {name: getattr(array, name) for name in vars(array)}
-    tiny = BitFusion(**{**values, "activation_sram_bytes": 1})
-    with pytest.raises(UnsupportedNetwork, match="no tile of a layer fits"):
-        layer_table(tiny, Convolution(1, 6, 6, 40, 70, 3, 3, 1, 0))
+    work = Convolution(1, 6, 6, 40, 70, 3, 3, 1, 0)  # windows of 9 inputs, 32 outputs of 32 bits at a time
+    said = "at 2/5 bits the smallest takes {} B of half of {}_sram_bytes, {} B: {} B too many; Convolution"
+    for name, has, told in (
+        ("activation", 1, said.format("5.625", "activation", "0.5", "5.125")),
+        ("output", 40, said.format("128", "output", "20", "108")),
+    ):
+        with pytest.raises(UnsupportedNetwork, match=f"^no tile of a layer fits BitFusion's buffers: {told}"):
+            layer_table(replace(array, **{f"{name}_sram_bytes": has}), work)
+
+
+def test_relaxed_bitwidths_lie_between_whole_ones_without_a_step(array: BitFusion) -> None:
+    """Near 4.5 and 7.5 bits the search goes over to other tiles."""
+    table = load_network("resnet18").weighted().layers
+    lowered = array.lower(table, np.zeros(1))
+
+    def at(width: float) -> tuple[float, float]:
+        costs = array.cost_of(lowered, np.full((len(table.op), 2), width), RELAXED).total()
+        return float(costs.latency_s), float(costs.energy_j)
+
+    for width in (2.5, 4.0, 4.5, 5.0, 6.5, 7.5):
+        np.testing.assert_allclose(at(width - 1e-7), at(width + 1e-7), rtol=1e-6)
+    for low in BITWIDTHS[:-1]:
+        ends = np.array([at(low), at(low + 1)])
+        for width in (low + 0.2, low + 0.5, low + 0.9):
+            found = np.array(at(width))
+            # every row bilinear in two bitwidths that rise together: between the least and the most of its corners
+            assert (found <= ends.max(0) * 1.1).all()
+            assert (found >= ends.min(0) * 0.9).all()
+    assert np.isnan(at(1.4)).all()
+    assert np.isnan(at(8.6)).all()
 
 
 def test_other_bitwidths_are_an_error(array: BitFusion) -> None:

@@ -91,11 +91,16 @@ def test_outliers_do_not_bend_the_rest(data: Measurements) -> None:
 
 def test_constants_that_only_matter_together_are_named(data: Measurements) -> None:
     found = fitted(latencies(data), ("macs_per_s", "share", "bytes_per_s"), machine(launch_s=2e-5, share=0.5))
-    (warning,) = found.warnings
+    warning, advice = found.warnings
     assert "not identifiable" in warning
     assert "macs_per_s, share" in warning
     assert found.bars["share"].low is None
     assert found.bars["bytes_per_s"].low is not None
+    free = advice.rpartition("--free ")[2].split(",")  # one of the two that are known as a product
+    assert len(free) == 2
+    assert "bytes_per_s" in free
+    again = fitted(latencies(data), tuple(free), machine(launch_s=2e-5, share=0.5))
+    assert again.warnings == ()
 
 
 def test_a_constant_that_no_row_depends_on_is_named_and_stays(data: Measurements) -> None:
@@ -112,6 +117,7 @@ def test_a_constant_that_no_row_depends_on_is_named_and_stays(data: Measurements
 def test_every_constant_unidentifiable(data: Measurements) -> None:
     found = fitted(latencies(data), ("mac_j", "byte_j"), replace(TRUTH, mac_j=1e-12))
     assert "mac_j, byte_j" in found.warnings[0]
+    assert found.warnings[-1] == "these rows determine no constant by itself; measure layers of more different shapes"
     assert found.values["mac_j"] == 1e-12
 
 

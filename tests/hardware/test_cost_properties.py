@@ -1,6 +1,7 @@
 """What holds for every shipped device, over random layers and bitwidths."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,8 +31,8 @@ BANDWIDTHS = {
     "tpu-like": ["dram_bits_per_cycle", "l2_bits_per_cycle"],
     "gemmini-16x16": ["bus_bytes"],
     "tpu-v4": ["bytes_per_s"],
-    "ncs2": ["dense_bytes_per_s", "pool_bytes_per_s"],  # convolutions jump at the ridge, as ANNETTE's do
-    "zcu102-dnndk": ["dense_bytes_per_s", "pool_bytes_per_s"],
+    "ncs2": ["bytes_per_s", "dense_bytes_per_s", "pool_bytes_per_s"],
+    "zcu102-dnndk": ["bytes_per_s", "dense_bytes_per_s", "pool_bytes_per_s"],
     "nvidia-v100": ["bytes_per_s"],
     "nvidia-t4": ["bytes_per_s"],
     "jetson-tx2": ["bytes_per_s"],
@@ -119,6 +120,33 @@ def test_permuting_designs_and_layers_permutes_costs(name: str, table: Layers, s
 
 
 @pytest.mark.parametrize("name", DEVICES)
+@settings(few, max_examples=5)
+@given(table=tables, seed=seeds, steps=st.integers(2, 40))
+def test_so_many_steps_cost_so_many_times_one(name: str, table: Layers, seed: int, steps: int) -> None:
+    """Launches, weights that are read anew and all: a recurrence runs step after step. Its weights are stored once."""
+    device = load(name)
+    bits = designs(device, table, 2, seed)
+    many = replace(table, steps=steps * table.steps)
+    one, all_of_them = device.cost(table, bits), device.cost(many, bits)
+    np.testing.assert_array_equal(all_of_them.size_bytes, one.size_bytes)
+    np.testing.assert_array_equal(many.macs, steps * table.macs)
+    costs = {"latency_s": one.latency_s, **one.detail} | ({} if one.energy_j is None else {"energy_j": one.energy_j})
+    found = {"latency_s": all_of_them.latency_s, "energy_j": all_of_them.energy_j, **all_of_them.detail}
+    for quantity, column in costs.items():
+        np.testing.assert_array_equal(found[quantity], steps * column, err_msg=quantity)
+
+
+@pytest.mark.parametrize("name", [name for name in DEVICES if hasattr(load(name).model, "lower")])
+def test_rows_lowered_beforehand_run_all_their_steps(name: str) -> None:
+    device, table = load(name), layers(conv(8, 3, 8, 3), {**linear(30, 40), "steps": 7}, linear(8, 10))
+    bits = designs(device, table, 4, seed=3)
+    model: Any = device.model
+    together, lowered = device.cost(table, bits), model.cost_of(model.lower(table.with_batch(device.batch), bits), bits)
+    for column, other in zip(columns(together), columns(lowered), strict=True):
+        np.testing.assert_allclose(column, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", DEVICES)
 @few
 @given(row=rows())
 def test_more_bits_are_never_cheaper(name: str, row: dict[str, int]) -> None:
@@ -131,10 +159,16 @@ def test_more_bits_are_never_cheaper(name: str, row: dict[str, int]) -> None:
         assert (np.diff(costs.size_bytes, axis=axis) >= 0).all()
 
 
-@pytest.mark.parametrize(("name", "parameter"), [(name, part) for name in DEVICES for part in BANDWIDTHS[name]])
+def faster_by(name: str) -> list[str]:
+    """A device's bandwidths, and its model's clocks and peaks by their units."""
+    peaks = [part for part, told in load(name).parameters.items() if told.unit in ("Hz", "op/s", "MAC/s")]
+    return [*BANDWIDTHS[name], *peaks]
+
+
+@pytest.mark.parametrize(("name", "parameter"), [(name, part) for name in DEVICES for part in faster_by(name)])
 @few
 @given(row=rows(), seed=seeds)
-def test_more_bandwidth_never_hurts(name: str, parameter: str, row: dict[str, int], seed: int) -> None:
+def test_more_bandwidth_or_clock_never_hurts(name: str, parameter: str, row: dict[str, int], seed: int) -> None:
     device, table = load(name), layers(row)
     bits = designs(device, table, 3, seed)
     before = device.cost(table, bits).latency_s
@@ -197,7 +231,8 @@ def test_layers_of_their_own_for_every_design(name: str) -> None:
 @pytest.mark.parametrize("name", DEVICES)
 def test_torch_gives_the_same_numbers(name: str) -> None:
     torch = pytest.importorskip("torch")
-    device, table = load(name), layers(conv(8, 3, 8, 3), conv(8, 8, 8, 3, groups=8), linear(8, 10))
+    device = load(name)
+    table = layers(conv(8, 3, 8, 3), conv(8, 8, 8, 3, groups=8), {**linear(8, 10), "steps": 3})
     bits = designs(device, table, 4, seed=2)
     tensors = device.cost(table, torch.asarray(bits))
     for tensor, array in zip(columns(tensors), columns(device.cost(table, bits)), strict=True):

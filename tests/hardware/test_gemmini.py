@@ -64,7 +64,10 @@ def test_a_product_takes_a_square_of_accumulators(model: Gemmini) -> None:
 
 
 def test_memories_without_room_are_an_error(model: Gemmini) -> None:
-    with pytest.raises(BadConfig, match="scratchpad_bytes: half of it has 1 rows; a layer's smallest tile takes 2"):
+    with pytest.raises(
+        BadConfig,
+        match="scratchpad_bytes: half of it has 1 rows of 16 B; a layer's smallest tile takes 2, 16 B too many",
+    ):
         replace(model, scratchpad_bytes=32).cost(layers(conv(1, 1, 1, 1)), np.full((1, 2), 8))
 
 

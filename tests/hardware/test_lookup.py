@@ -1,5 +1,6 @@
 """Look-up tables: exact matches over batches, and every hole or doubt in a table named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,18 @@ def measured_network(folder: Path, **more: list[object]) -> tuple[Device, dict[s
     latency = 1 + np.arange(len(names)) / 100
     table_file(folder / "t.csv", {"network": ["resnet18"] * len(names), "layer": names, "latency_ms": latency, **more})
     return load(device_file(folder, "t.csv")), dict(zip(names, latency.tolist(), strict=True))
+
+
+def test_a_recurrence_that_was_measured_whole_is_found_whole_and_by_other_steps(tmp_path: Path) -> None:
+    table = load_network("lstm-medium").layers
+    names = {"network": ["lstm-medium"], "layer": ["lstm.weight_hh_l0"]}
+    table_file(tmp_path / "t.csv", {**names, "latency_ms": [7.0]})
+    device = load(device_file(tmp_path, "t.csv"))
+    row = table.map(lambda column: column[2:3])
+    bits = np.full((1, 2), 8)
+    assert row.steps == 35
+    assert device.cost(row, bits).latency_s == pytest.approx([7e-3])
+    assert device.cost(replace(row, steps=row.steps * 2), bits).latency_s == pytest.approx([14e-3])
 
 
 def test_layers_of_equal_shape_that_names_tell_apart_are_their_mean(tmp_path: Path) -> None:

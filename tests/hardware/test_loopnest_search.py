@@ -13,7 +13,8 @@ from loopnest_samples import EIGHT, PRESETS, extents, machine, mappings
 from codesign_gym.errors import BadConfig, UnknownName, UnsupportedNetwork
 from codesign_gym.simulators.hardware.loopnest.execution import Execution, evaluate
 from codesign_gym.simulators.hardware.loopnest.mapping import Mapping, Work
-from codesign_gym.simulators.hardware.loopnest.search import OBJECTIVES, Budget, best_mapping, layer_table
+from codesign_gym.simulators.hardware.loopnest.memory import Memory
+from codesign_gym.simulators.hardware.loopnest.search import LAYERS, OBJECTIVES, Budget, best_mapping, layer_tables
 from codesign_gym.simulators.hardware.loopnest.space import Space
 from codesign_gym.simulators.hardware.loopnest.traffic import unpacked
 from codesign_gym.simulators.networks.layers import Op
@@ -32,7 +33,8 @@ def run(name: str, mapping: Mapping, work: Work = WORK) -> Execution:
 @given(sizes=extents)
 def test_every_genome_covers_its_loops_and_one_fits(name: str, sizes: tuple[int, ...]) -> None:
     model, work = machine(name), Work.single(sizes)
-    drawn = Space.of(model, sizes).draw(64, np.random.default_rng(0)).mapping
+    space = Space.of(model, sizes)
+    drawn = space.draw(64, space.streams(0)).mapping
     assert (drawn.extents >= work.extents).all()
     evaluate(model, work, mappings(model, work, 1, 0), EIGHT)  # refuses what does not cover, or overflows
 
@@ -45,6 +47,38 @@ def test_a_search_beats_what_it_drew_and_repeats_itself(name: str) -> None:
     assert run(name, mapping).cycles <= drawn.cycles.min()
     for mine, again in zip(vars(mapping).values(), vars(best_mapping(model, WORK)).values(), strict=True):
         np.testing.assert_array_equal(mine, again)
+
+
+def test_layers_and_machines_searched_side_by_side_find_what_each_finds_alone() -> None:
+    """They differ in arrays, buffers, dataflow and number of prime factors."""
+    base = machine("gemmini-like")
+    models = [
+        base,
+        replace(base, l2_columns=8, l1_row_loops="P"),
+        replace(base, l1_bytes=512.0, dram_bits_per_cycle=32),
+    ]
+    works = [((1, 1, 64, 32, 14, 14, 3, 3), 1), ((1, 96, 1, 1, 28, 28, 3, 3), 2), ((1, 1, 10, 197, 1, 1, 1, 1), 1)]
+    asked = [(model, *work) for model in models for work in works]
+    LAYERS.clear()
+    together = layer_tables(asked)
+    for layer, table in zip(asked, together, strict=True):
+        LAYERS.clear()
+        np.testing.assert_array_equal(layer_tables([layer])[0], table)
+
+
+def test_what_was_found_is_asked_for_once_and_the_last_is_kept() -> None:
+    memory: Memory[int, int] = Memory(3)
+    calls: list[list[int]] = []
+
+    def find(keys: list[int]) -> list[int]:
+        calls.append(keys)
+        return [10 * key for key in keys]
+
+    assert memory.all([1, 2, 1, 3], find) == [10, 20, 10, 30]
+    assert memory.all([2, 4], find) == [20, 40]  # forgets 1, the longest not asked for
+    assert memory.all([3, 1, 5, 6, 7], find) == [30, 10, 50, 60, 70]  # more than it keeps
+    assert memory.all([5, 6, 7], find) == [50, 60, 70]
+    assert calls == [[1, 2, 3], [4], [1, 5, 6, 7]]
 
 
 def test_a_layer_of_whole_tiles_keeps_every_multiplier_busy() -> None:
@@ -83,17 +117,19 @@ def test_a_large_prime_loop_is_padded_rather_than_left_whole() -> None:
 
 @pytest.mark.parametrize("size", [2**31 - 1, 2**40 + 1])
 def test_absurd_loops_are_answered(size: int) -> None:
-    table = layer_table(machine("tpu-like"), (1, 1, size, 3, 1, 1, 1, 1), 1)
+    (table,) = layer_tables([(machine("tpu-like"), (1, 1, size, 3, 1, 1, 1, 1), 1)])
     assert np.isfinite(table).all()
     assert (unpacked(machine("tpu-like"), table).compute_cycles >= size * 3 / 1024).all()
 
 
 def test_a_machine_that_nothing_fits() -> None:
     tiny = replace(machine("gemmini-like"), l1_output_bytes=1.0)
-    with pytest.raises(
-        UnsupportedNetwork, match="no mapping of a layer fits the machine's buffers; its loops: N 1, G 1"
-    ):
+    said = r"at 8/8 bits the closest takes 4 B of l1_output_bytes, 1 B: 3 B too many; its loops: N 1, G 1, K 8"
+    with pytest.raises(UnsupportedNetwork, match=f"no mapping of a layer fits the machine's buffers: {said}"):
         tiny.cost(layers(linear(8, 8)), np.full((1, 2), 8))
+    weights = replace(machine("eyeriss-like"), l0_weight_bytes=0.75)
+    with pytest.raises(UnsupportedNetwork, match=r"at 8/8 bits the closest takes 1 B of l0_weight_bytes, 0.75 B: 0.25"):
+        weights.cost(layers(linear(8, 8)), np.full((1, 2), 2))
 
 
 def test_what_the_search_does_not_take() -> None:

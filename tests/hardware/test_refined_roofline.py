@@ -1,13 +1,15 @@
 """ANNETTE's refined roofline: utilisation by hand, and what stays a plain roofline."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hardware_samples import conv, layers, linear
+from hardware_samples import conv, layers, linear, rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from codesign_gym.simulators.hardware.device import load
-from codesign_gym.simulators.hardware.refined_roofline import RefinedRoofline
+from codesign_gym.simulators.hardware.refined_roofline import ANNETTE, MONOTONE, RefinedRoofline
 from codesign_gym.simulators.networks.layers import Op
 
 STEPS = {"row_step": 8.0, "column_step": 4.0, "input_step": 16.0, "filter_step": 32.0}
@@ -21,6 +23,7 @@ SLOW = RefinedRoofline(  # arithmetic bound
     dense_bytes_per_s=1e9,
     pool_bytes_per_s=1e2,
     launch_s=0.0,
+    form=MONOTONE,
 )
 BITS = np.full((1, 2), 8)
 
@@ -56,18 +59,44 @@ def test_memory_bound_convolutions_are_not_refined() -> None:
     assert starved.cost(table, BITS).latency_s == pytest.approx((81 * 53 + 20 * 33 * 9) / 1e3)
 
 
-def test_at_the_ridge_more_bandwidth_is_slower_by_the_utilisation() -> None:
-    """ANNETTE's form, kept as it is: the one place where a device that ships is not monotone in bandwidth."""
+def ridge(share: float) -> float:
+    """The bandwidth at which a row of 9 x 9 takes as long to move as to compute at a share of the peak."""
     table = layers(conv(9, 20, 33, 3))
-    ridge = SLOW.ops_per_s * (81 * 53 + 20 * 33 * 9) / (2 * table.macs[0])
-    times = [replace(SLOW, bytes_per_s=ridge * part).cost(table, BITS).latency_s[0] for part in (0.5, 0.999, 1.001, 9)]
+    return SLOW.ops_per_s * share * (81 * 53 + 20 * 33 * 9) / (2 * table.macs[0])
+
+
+def test_annettes_form_jumps_at_the_ridge_by_the_utilisation() -> None:
+    table, annette = layers(conv(9, 20, 33, 3)), replace(SLOW, form=ANNETTE)
+    steps = [ridge(1) * part for part in (0.5, 0.999, 1.001, 9)]
+    times = [replace(annette, bytes_per_s=rate).cost(table, BITS).latency_s[0] for rate in steps]
     assert times[0] > times[1]
     assert times[2] / times[1] == pytest.approx(1 / SLOW.utilisation(table)[0], rel=2e-3)
     assert times[3] == times[2]
-    whole = [
-        replace(SLOW, dense_bytes_per_s=part).cost(layers(linear(10, 3)), BITS).latency_s[0] for part in (1.0, 2.0, 1e9)
-    ]
-    assert whole == sorted(whole, reverse=True)
+
+
+def test_the_forms_agree_outside_of_their_ridges() -> None:
+    table = layers(conv(9, 20, 33, 3))
+    low, high = ridge(float(SLOW.utilisation(table)[0])), ridge(1)
+    for rate, equal in ((0.99 * low, True), (1.01 * low, False), (0.99 * high, False), (1.01 * high, True)):
+        monotone, annette = (
+            replace(SLOW, bytes_per_s=rate, form=form).cost(table, BITS).latency_s[0] for form in (MONOTONE, ANNETTE)
+        )
+        assert (monotone == annette) == equal
+        assert monotone >= annette
+
+
+@pytest.mark.parametrize("name", ["zcu102-dnndk", "ncs2"])
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(row=rows(), faster=st.floats(1, 4), bits=st.integers(1, 31))
+def test_the_devices_that_ship_are_monotone(name: str, row: dict[str, int], faster: float, bits: int) -> None:
+    """In every rate, and in bits beyond those that the device has: its model takes any."""
+    model, table = load(name).model, layers(row)
+    widths = np.full((1, 2), bits)
+    before = model.cost(table, widths).latency_s
+    for rate in (field.name for field in fields(RefinedRoofline) if field.name.endswith("_per_s")):
+        assert (replace(model, **{rate: faster * getattr(model, rate)}).cost(table, widths).latency_s <= before).all()
+    for more in ((1, 0), (0, 1)):
+        assert (model.cost(table, widths + np.array(more)).latency_s >= before).all()
 
 
 def test_strides_read_whole_squares() -> None:

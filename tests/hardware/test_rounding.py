@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.simulators.hardware.device import load
+from codesign_gym.simulators.hardware.model import Costs, between
 from codesign_gym.simulators.hardware.rounding import EXACT, RELAXED, Relaxed
 from codesign_gym.simulators.hardware.verification import relaxation
 from codesign_gym.simulators.hardware.verification.check import Check
@@ -145,6 +146,24 @@ def test_relaxed_gradients_are_those_of_finite_differences(name: str, quantity: 
     np.testing.assert_allclose((gradient / scale).numpy(), (expected / scale).numpy(), rtol=1e-5, atol=1e-8)
     assert (gradient[: len(point)] != 0).any()
     assert name in FIXED_WIDTHS or (gradient[len(point) :] > 0).any()
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.floats(1.5, 8.5), st.floats(1.5, 8.5))
+def test_between_whole_bitwidths_a_product_of_lines_is_itself(weight: float, activation: float) -> None:
+    """Bilinear interpolation has no error where there is nothing to bend, and asks at whole bitwidths alone."""
+
+    def at(bits: np.ndarray) -> Costs:
+        assert (bits == np.round(bits)).all()
+        assert ((bits >= 2) & (bits <= 8)).all()
+        latency = (3 + bits[..., 0]) * (7 - bits[..., 1])
+        return Costs(latency, bits[..., 0], energy_j=2 * latency, detail={"bits": bits[..., 1]})
+
+    found = between(at, np.array([[weight, activation]]), range(2, 9))
+    assert found.latency_s == pytest.approx((3 + weight) * (7 - activation), abs=1e-9)
+    assert found.energy_j == pytest.approx(2 * found.latency_s)
+    assert found.size_bytes == pytest.approx(weight)
+    assert found.detail["bits"] == pytest.approx(activation)
 
 
 def test_the_error_of_relaxing_is_reported_and_small() -> None:

@@ -63,6 +63,7 @@ def test_the_verifier_fits_what_the_model_computes() -> None:
 def test_measured_products_are_met(references: Path) -> None:
     found = verification.verify(references)
     assert all(isinstance(one, Check) and one.passed for one in found)
+    assert ("; by source: " in found[1].note) == ("source" in pd.read_csv(references / verification.TABLE))
 
 
 @pytest.mark.reference

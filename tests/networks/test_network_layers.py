@@ -1,5 +1,6 @@
 import copy
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,20 @@ def test_derived_columns_follow_the_definition(small: Network) -> None:
     assert small.layers.with_batch(16).macs.tolist() == [16 * weights * 4 * 2, 0, 16]
     assert small.layers.in_elements.tolist() == [6 * 8 * 8, 4, 1]
     assert small.layers.out_elements.tolist() == [4 * 4 * 2, 4, 1]
+
+
+def test_steps_count_in_work_and_not_in_weights(small: Network) -> None:
+    table = replace(small.layers, steps=np.array([1, 5, 9]))
+    assert table.macs.tolist() == (small.macs * [1, 5, 9]).tolist()
+    assert table.parameters.tolist() == small.parameters.tolist()
+    for name in ("in_elements", "out_elements"):
+        assert getattr(table, name).tolist() == (getattr(small.layers, name) * [1, 5, 9]).tolist()
+    for step, once in zip(table.gemm, small.layers.gemm, strict=True):
+        assert step.tolist() == once.tolist()
+    assert table.with_batch(3).steps.tolist() == [1, 5, 9]
+    assert table.one_step().macs.tolist() == small.macs.tolist()
+    with pytest.raises(UnsupportedNetwork, match="steps is 0; accepted: 1 to 2"):
+        network("none", [{"op": Op.LINEAR, "steps": 0}], ["cell"])
 
 
 def test_weighted_keeps_names_with_their_rows(small: Network) -> None:

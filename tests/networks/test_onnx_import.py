@@ -141,6 +141,18 @@ def test_recurrent_layers(operator: str, gates: int, directions: int, imported: 
     assert net.layer_names == ("y.input", "y.recurrence", "y.gates", "y.state")
     assert net.macs.tolist() == [7 * directions * gates * 6 * 5, 7 * directions * gates * 6 * 6, 0, 0]
     assert net.parameters.sum() == sum(prod(shape) for shape in shapes)
+    assert net.layers.steps.tolist() == [1, 7, 7, 7]
+    assert net.layers.positions.tolist() == [7, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("layout", "steps"), [(0, 7), (1, 3)])
+def test_the_layout_of_a_recurrent_layer_tells_its_steps(layout: int, steps: int, imported: Import) -> None:
+    stored = [weights("w", 1, 24, 5), weights("r", 1, 24, 6)]
+    made = node("LSTM", "x w r", hidden_size=6, layout=layout)
+    net = imported(model([made], {"x": (7, 3, 5)}, stored, opset=14))
+    assert net.macs.tolist() == [21 * 24 * 5, 21 * 24 * 6, 0, 0]
+    assert net.layers.steps.tolist() == [1, steps, steps, steps]
+    assert net.layers.positions.tolist() == [21, *[21 // steps] * 3]
 
 
 def test_attention_by_products_and_as_one_operator_are_the_same(imported: Import) -> None:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.errors import CodesignError, StorageError, UnsupportedNetwork
+from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.networks import Op, from_csv, load, to_csv
 from codesign_gym.simulators.networks.layers import network
 
@@ -63,6 +64,22 @@ def test_a_network_keeps_its_multiplications_through_a_file(name: str, tmp_path:
         assert back.macs.tolist() == net.macs[net.layers.multiplies].tolist()
     to_csv(back, tmp_path / "again.csv")
     assert from_csv(tmp_path / "again.csv").macs.tolist() == back.macs.tolist()
+
+
+def test_time_steps_are_layers_of_their_own(tmp_path: Path) -> None:
+    """The format knows no steps: whatever reads the file runs one after another, and counts the same."""
+    net = load("lstm-medium")
+    to_csv(net, tmp_path / "out.csv")
+    back = from_csv(tmp_path / "out.csv")
+    assert len(back) == 3 + 2 * 35
+    assert back.macs.sum() == net.macs.sum()
+    assert (back.layers.steps == 1).all()
+    device = devices.load("systolic-edge")
+    latency = [device.cost(n.layers, np.full((len(n), 2), 8)).latency_s.sum() for n in (net.weighted(), back)]
+    assert latency[0] == pytest.approx(latency[1], rel=1e-12)
+    endless = network("endless", [{"op": Op.LINEAR, "steps": 2**21}], ["cell"])
+    with pytest.raises(UnsupportedNetwork, match="'endless': 2097152 groups and steps; accepted"):
+        to_csv(endless, tmp_path / "endless.csv")
 
 
 def test_heads_are_layers_of_their_own(tmp_path: Path) -> None:

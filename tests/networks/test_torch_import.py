@@ -247,6 +247,20 @@ def test_recurrent_networks_over_words(cell, gates, more) -> None:
     assert net.parameters.sum() == trained(module)
     states = [index for index, name in enumerate(net.layer_names) if name.startswith("cell.state")]
     assert net.layers.out_elements[states].tolist() == [7 * 6] * len(states)
+    for name, steps, positions in zip(net.layer_names, net.layers.steps, net.layers.positions, strict=True):
+        stepped = "weight_hh" in name or name.startswith(("cell.gates", "cell.state"))
+        assert (steps, positions) == ((7, 1) if stepped else (1, 7)), name
+
+
+def test_what_comes_first_in_a_recurrence_is_its_steps_or_its_images() -> None:
+    """A traced input is one image: without ``batch_first`` that is one step of as many sequences as come second."""
+    net = from_torch(nn.LSTM(12, 6, proj_size=4), (7, 12))
+    assert net.layers.steps.tolist() == [1] * len(net)
+    assert net.layers.positions.tolist() == [7] * len(net)
+    first = from_torch(nn.LSTM(12, 6, proj_size=4, batch_first=True), (7, 12))
+    steps = dict(zip(first.layer_names, first.layers.steps.tolist(), strict=True))
+    assert steps == {"weight_ih_l0": 1, "weight_hh_l0": 7, "weight_hr_l0": 7, "gates": 7, "state": 7}
+    assert first.macs.tolist() == net.macs.tolist()
 
 
 def test_a_transposed_convolution_keeps_its_multiplications() -> None:

@@ -202,3 +202,12 @@ def test_operators_are_named_one_a_layer() -> None:
         chain().named([["skip", "skip", "k3_e1"]])
     with pytest.raises(BadConfig, match="2 operators; accepted: one for each of 3 layers"):
         chain().named([["skip", "skip"]])
+
+
+def test_a_device_file_is_looked_for_beside_the_space(tmp_path: Path) -> None:
+    content = operators.CATALOG.shipped()["lightnas"].read_text()
+    assert "device:" not in content
+    (tmp_path / "mine.yaml").write_text(f"{content}device: phone.yaml\n")
+    assert operators.load(str(tmp_path / "mine.yaml")).device == "phone.yaml"  # there is none: as it stands
+    (tmp_path / "phone.yaml").write_text("title: a phone")
+    assert operators.load(str(tmp_path / "mine.yaml")).device == str(tmp_path / "phone.yaml")

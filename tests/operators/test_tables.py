@@ -49,7 +49,9 @@ def test_a_missing_operator_is_named(tmp_path: Path) -> None:
 def test_an_operator_given_twice_is_named_by_its_rows(tmp_path: Path) -> None:
     path = operators_csv(tmp_path, chain())
     path.write_text(path.read_text() + "\nstage1.1.skip,9")
-    with pytest.raises(BadConfig, match=r"row 1 and row 9 have the same operator 'stage1\.1\.skip'"):
+    with pytest.raises(
+        BadConfig, match=r"the same operator twice: row 1 and row 9 \('stage1\.1\.skip'\); accepted: each once"
+    ):
         read_operators(path, chain())
 
 
@@ -57,8 +59,27 @@ def test_an_operator_given_twice_is_named_by_its_rows(tmp_path: Path) -> None:
 def test_a_figure_that_is_none_is_named_by_its_row(tmp_path: Path, cell: str) -> None:
     path = operators_csv(tmp_path, chain())
     path.write_text(path.read_text().replace("stage1.2.k3_e1,5", f"stage1.2.k3_e1,{cell}"))
-    with pytest.raises(BadConfig, match="row 5: latency_ms is"):
+    with pytest.raises(BadConfig, match=rf"row 5 \('stage1\.2\.k3_e1'\): latency_ms is {cell or 'empty'}; accepted"):
         read_operators(path, chain())
+
+
+def test_all_that_is_wrong_is_named_and_beyond_five_counted(tmp_path: Path) -> None:
+    path = operators_csv(tmp_path, chain())
+    lines = path.read_text().splitlines()
+    wrong = {
+        "no row for operators 'stage1.1.skip', 'stage1.2.k3_e1'$": [lines[0], *lines[2:5], *lines[6:]],
+        "row 1: operator is empty; accepted: a name such as 'stage1.1.": [lines[0], ",3", *lines[2:]],
+        r"twice: row 1 and row 9 \('stage1.1.skip'\), row 2 and row 10 \('s": [*lines, *lines[1:3]],
+        r"row 5 .'stage1.2.k3_e1'.: latency_ms is nan \(and 3 more\); acc": [
+            lines[0],
+            *(f"{line.partition(',')[0]},nan" for line in lines[1:]),
+        ],
+    }
+    for message, kept in wrong.items():
+        path.write_text("\n".join(kept))
+        with pytest.raises(BadConfig, match=message) as caught:
+            read_operators(path, chain())
+        assert "\n" not in str(caught.value)
 
 
 def cells_csv(folder: Path, drop: int = 0, extra: str = "") -> Path:
@@ -85,13 +106,17 @@ def test_cells_are_read_by_their_architecture_and_by_number(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("drop", "extra", "message"),
     [
-        (2, "", "2 of 8 cells are missing; the first is |none~0|+|none~0|none~1|"),
-        (0, "8,|none~0|+|none~0|conv~1|,50", "row 2 and row 9 have the same architecture"),
+        (2, "", "2 of 8 cells are missing: |none~0|+|none~0|none~1|, |none~0|+|none~0|conv~1|"),
+        (
+            0,
+            "8,|none~0|+|none~0|conv~1|,50",
+            "the same architecture twice: row 2 and row 9 ('|none~0|+|none~0|conv~1|')",
+        ),
         (0, "8,|none~0|+|none~0|cnov~1|,50", "row 9: arch_str is |none~0|+|none~0|cnov~1|"),
         (0, "8,|none~0|+|none~0|conv~2|,50", "row 9: arch_str is"),
-        (1, "8,|none~0|+|none~0|none~1|,nan", "row 8: top1 is nan"),
+        (1, "8,|none~0|+|none~0|none~1|,nan", "row 8 ('|none~0|+|none~0|none~1|'): top1 is nan"),
         (1, "8,|none~0|+|none~0|none~1|,100.5", "row 8: top1 is 100.5; accepted: 0 to 100 per cent"),
-        (1, "8,|none~0|+|none~0|none~1|,-1", "row 8: top1 is -1; accepted: a positive, finite number or 0"),
+        (1, "8,|none~0|+|none~0|none~1|,-1", "): top1 is -1; accepted: a positive, finite number or 0"),
     ],
 )
 def test_cells_that_lack_repeat_or_are_none_are_named(tmp_path: Path, drop: int, extra: str, message: str) -> None:
@@ -144,7 +169,7 @@ def test_sums_are_recovered_from_whole_networks(tmp_path: Path) -> None:
 def test_a_network_given_twice_is_named_by_its_rows(tmp_path: Path) -> None:
     path = tmp_path / "networks.csv"
     path.write_text("arch,phone\n0 1 1,5\n1 1 1,6\n0  1 1,7")
-    with pytest.raises(BadConfig, match=r"networks\.csv: row 1 and row 3 have the same architecture"):
+    with pytest.raises(BadConfig, match=r"networks\.csv: the same architecture twice: row 1 and row 3 \('0 1 1'\)"):
         read_networks(path, chain(), "phone")
 
 

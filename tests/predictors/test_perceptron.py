@@ -55,6 +55,26 @@ def test_choices_that_it_was_not_fitted_to_are_refused(predictor: Predictor) -> 
         predictor.predict(design)
 
 
+def test_designs_that_are_none_are_refused(predictor: Predictor) -> None:
+    design = np.zeros((2, LAYERS), dtype=np.int64)
+    for choice in (-1, CHOICES):
+        design[1, 5] = choice
+        with pytest.raises(
+            BadConfig, match=f"knob 5 of row 1 takes choice {choice}; it was fitted to choices 0, 1, 2, 3"
+        ):
+            predictor.predict(design)
+    with pytest.raises(BadConfig, match=r"of shape \(2, 7\); accepted: whole numbers of shape \(batch, 8\)"):
+        predictor.predict(design[:, 1:])
+
+
+@pytest.mark.parametrize("value", [1.5, -0.5, float("nan")])
+def test_what_is_no_probability_is_refused(predictor: Predictor, value: float) -> None:
+    probabilities = one_hot(np.zeros((2, LAYERS), dtype=np.int64), CHOICES)
+    probabilities[1, 4, 2] = value
+    with pytest.raises(BadConfig, match=f"choice 2 of knob 4 in row 1 is {value:g}; accepted: 0 to 1"):
+        predictor(probabilities)
+
+
 def test_predictions_beyond_all_targets_are_refused() -> None:
     narrow = np.random.default_rng(0).integers(1, 3, size=(600, LAYERS))
     narrow[:, 0] = np.arange(600) % CHOICES  # every choice of one knob only

@@ -22,7 +22,7 @@ from codesign_gym.training import control
 from codesign_gym.training.config import RunConfig, configure
 from codesign_gym.training.evaluate import evaluate
 from codesign_gym.training.folder import RunFolder
-from codesign_gym.training.studies.dvfs_runtime.oracle import least_energy_j
+from codesign_gym.training.oracle import least_energy_j
 from codesign_gym.training.train import train
 
 SMALL = {**OPTIONS, "thresholds": [0.6, 0.9], "horizon": 20}
@@ -91,11 +91,12 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(agent: str, tmp_path: P
 
 def test_evaluation_is_on_unseen_episodes_beside_governors_and_is_drawn(finished: RunFolder) -> None:
     result = evaluate(finished, {})
-    assert set(result["rows"]) == {"ppo-control", "maximum-clocks", *control.GOVERNORS}
+    assert set(result["rows"]) == {"ppo-control", "maximum-clocks", *control.GOVERNORS, control.ORACLE}
     assert result["rows"]["ppo-control"] == finished.result()["metrics"]
     assert [Path(path).stat().st_size > 1000 for path in result["drawn"]] == [True, True]
     assert control.unseen(finished.config(), {}).tables.workload.records[0].split == "test"
     hotter = evaluate(finished, {"ambient_c": (60.0, 60.0)})
+    assert not set(hotter["drawn"]) & set(result["drawn"])  # the run's own pictures stay
     hot, cool = (found["rows"]["maximum-clocks"]["power_w"] for found in (hotter, result))  # no policy that reacts
     assert hot > cool
 
@@ -123,7 +124,7 @@ def test_the_command_line_prints_policies(finished: RunFolder, capsys: pytest.Ca
     assert "schedutil" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("load", [{"arrivals": "periodic", "load": 0.6}, {"arrivals": "bursty"}])
+@pytest.mark.parametrize("load", [{"arrivals": "periodic", "load": 0.6}, {"arrivals": "bursty"}, {"capacitance": 0.5}])
 def test_nothing_that_misses_nothing_goes_below_the_oracle(load: dict[str, Any]) -> None:
     core = build(Options(**{**SMALL, **load, "action": "multidiscrete", "capacity": 100}))
     state = core.initial([np.random.default_rng(i) for i in range(3)], None)

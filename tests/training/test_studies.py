@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from io import StringIO
 
 import pytest
 from rich.console import Console
@@ -10,7 +11,19 @@ from typer.testing import CliRunner
 from codesign_gym.training.cli import app
 from codesign_gym.training.studies import STUDIES, part
 from codesign_gym.training.studies.haq import agents, measured, swap, table
-from codesign_gym.training.studies.study import Claim, Report
+from codesign_gym.training.studies.study import (
+    MEDIAN,
+    NO_FIGURE,
+    RULE,
+    WORST,
+    Bar,
+    Claim,
+    Report,
+    at_least,
+    at_most,
+    judged,
+    print_report,
+)
 
 
 def test_haq_at_scale_small_prints_and_asserts_its_claims(cache, tmp_path) -> None:
@@ -54,6 +67,42 @@ def test_a_failed_claim_fails_the_report_and_the_exit_status(monkeypatch) -> Non
     study = lambda scale, chosen, console: failed  # noqa: E731
     monkeypatch.setattr("codesign_gym.training.studies.study.attribute", lambda reference: study)
     assert CliRunner().invoke(app, ["study", "haq"]).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("bar", "by", "worst", "passed"),
+    [
+        (at_least(2), WORST, "1x", False),
+        (at_least(1), WORST, "1x", True),
+        (at_least(2), MEDIAN, "1x", True),
+        (at_most(2), WORST, "4x", False),
+        (at_most(2), MEDIAN, "4x", True),
+        (at_most(1.9), MEDIAN, "4x", False),
+    ],
+)
+def test_the_line_of_a_claim_says_what_decides_it(bar: Bar, by: str, worst: str, passed: bool) -> None:
+    claim = judged("fast", [1.0, 2.0, 4.0], bar, "{:g}x", by=by, of="runs")
+    assert (claim.median, claim.worst, claim.passed) == ("2x", worst, passed)
+    assert claim.statement == f"fast [{by} of 3 runs]"
+
+
+def test_figures_that_are_not_there_pass_no_bar() -> None:
+    nothing = [math.nan, 1.0, 2.0]
+    assert judged("x", nothing, at_least(0), "{:g}").passed is False
+    assert judged("x", nothing, at_most(9), "{:g}", by=MEDIAN).passed is False
+
+
+def test_below_the_claims_stand_their_rule_and_what_a_dash_means() -> None:
+    console = Console(width=200, file=StringIO(), record=True)
+    stated, unstated = Claim("x", "2x", "1", "1", True), Claim("[y]", "", "1", "1", True, by="median of 3 seeds")
+    print_report(Report("haq", "small", (stated, unstated)), console)
+    printed = console.export_text()
+    assert RULE[:60] in printed
+    assert NO_FIGURE in printed
+    assert "x [worst seed]" in printed
+    assert "[y] [median of 3 seeds]" in printed
+    print_report(Report("haq", "small", (stated,)), console)
+    assert NO_FIGURE not in console.export_text()
 
 
 def test_the_median_and_the_tightest_budget_are_picked() -> None:

@@ -26,8 +26,10 @@ def test_lightnas_at_scale_small_prints_its_claims(tmp_path) -> None:
         if PERCEPTRON not in text and "best quality" not in text:
             assert passed is True, ran.output
     targets, trace, agents = report["tables"]
-    assert [row[0] for row in targets["rows"]] == [f"{target:g} ms" for target in TARGETS_MS]
-    assert len(trace["rows"]) == len(TARGETS_MS)
+    chosen = lightnas.TARGETS["small"]
+    assert [row[0] for row in targets["rows"]] == [f"{target:g} ms" for target in chosen]
+    assert len(trace["rows"]) == len(chosen)
+    assert {claim["note"].split(";")[0] for claim in report["claims"][:4]} == {f"{len(chosen)} targets x 3 seeds"}
     shares = {row[0]: float(row[2].rstrip("%")) for row in agents["rows"]}
     assert shares["milp"] == pytest.approx(100.0, abs=0.1)
     assert max(shares.values()) <= shares["milp"] + 0.1

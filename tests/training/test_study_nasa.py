@@ -25,7 +25,10 @@ def test_nasa_at_scale_small_prints_its_claims(cache, tmp_path) -> None:
     assert claims[search.TEXT]["passed"] is None
     assert sum(text.startswith(pretraining.TEXT) for text in claims) == 2
     assert all(claim["note"] for claim in report["claims"])
-    assert len(report["tables"]) == 3
+    (mapped, _, split) = report["tables"]
+    column = {name: [row[i] for row in mapped["rows"]] for i, name in enumerate(mapped["headings"])}
+    assert all(float(text.rstrip("x")) > 1 for text in column["random, 972 drawn"])
+    assert split["headings"][-1].startswith("a random split")
 
 
 def test_hybrids_have_the_rows_of_their_space() -> None:
@@ -43,12 +46,33 @@ def test_the_mapper_is_no_worse_than_any_dataflow_for_all() -> None:
     assert mapping.gain(found) == min(found.shared_js.values()) / found.edp_js
 
 
+def test_random_mappings_are_no_better_than_the_optimum_and_repeat() -> None:
+    model = accelerator()
+    table, buffer = Hybrid.drawn(SMALL, 1).table(model), float(model.buffer_bytes)
+    found = [mapping.drawn_js(table, buffer, seed) for seed in (0, 0, 1)]
+    assert found[0] == found[1] != found[2]
+    assert min(found) >= mapping.mapped(Job(SMALL, 1, mapping.SHIPPED, exact=True)).optimum_js
+
+
+def test_a_random_mapping_costs_what_its_parts_cost() -> None:
+    """With one candidate a layer there is one mapping: energies add up, and the busiest chunk or DRAM sets the pace."""
+    model = accelerator()
+    table = Hybrid.drawn(SMALL, 0).table(model)
+    first = (table.valid & (table.buffer_bytes <= model.buffer_bytes / 3)).argmax(-1)
+    alone = table.only(np.arange(table.valid.shape[1]) == first[:, None])
+    rows = np.arange(len(first))
+    busy = max(table.latency_s[rows, first][table.chunk == chunk].sum() for chunk in range(3))
+    pace = max(busy, table.dram_s[rows, first].sum())
+    assert mapping.drawn_js(alone, model.buffer_bytes, 0) == pytest.approx(table.energy_j[rows, first].sum() * pace)
+
+
 def test_with_work_for_one_chunk_the_proportional_split_gives_it_the_area() -> None:
     model = accelerator()
     net = Hybrid.of(SMALL, search.only_convolutions(operators.load(SMALL))[0], "")
     aside, real = allocation._periods(model, net, 16)
     assert aside["best"] <= aside["proportional"] <= aside["equal count"] <= aside["equal area"]
     assert all(real[name] >= aside[name] for name in aside)
+    assert aside["best"] <= aside["random"]
     starved = replace(model, dram_bytes_per_s=1e6)
     assert len(set(allocation._periods(starved, net, 16)[1].values())) == 1
 

@@ -44,6 +44,24 @@ def test_what_ran_decides_and_the_rest_is_told(tmp_path: Path) -> None:
     told = {found["model"]: found for found in report["checks"]}
     assert told["systolic"]["passed"] is None
     assert "is absent" in told["systolic"]["note"]
+    damaged = Verified("any", (check("cycles", "t.csv", [1.0], [1.0], Bar()), NotRun("cycles", "t.csv", "no")))
+    (fields_of_one,) = {tuple(found) for found in [*report["checks"], *as_dict([damaged])["checks"]]}
+    assert fields_of_one[:4] == ("model", "quantity", "table", "rows")
+
+
+def test_what_reads_no_table_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CODESIGN_GYM_REFERENCES", raising=False)
+    monkeypatch.chdir(tmp_path)
+    fine = check("latency", "", [1.0], [1.0], Bar(exact_share=1.0))
+    monkeypatch.setattr("codesign_gym.training.verify.attribute", lambda reference: lambda folder: [fine])
+    assert CliRunner().invoke(app, ["verify", "relaxation"]).exit_code == 0
+    wrong = check("latency", "", [2.0], [1.0], Bar(exact_share=1.0))
+    monkeypatch.setattr("codesign_gym.training.verify.attribute", lambda reference: lambda folder: [wrong])
+    assert CliRunner().invoke(app, ["verify", "relaxation"]).exit_code == 1
+    for line in (["verify", "sigma"], ["verify", "relaxation", "sigma"], ["verify"]):
+        absent = CliRunner().invoke(app, line)
+        assert absent.exit_code == 1
+        assert "no folder of reference tables at '../shared/data'; name one with" in str(absent.exception)
 
 
 def test_a_failed_check_fails_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

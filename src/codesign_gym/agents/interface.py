@@ -106,6 +106,7 @@ class AgentFile(Record):
         agent: the agent's class as ``"module:attribute"``.
         parameters: the fields of that class.
         environment: environment options that suit the agent, used where the user names none.
+        evaluations: what it is granted where the user says nothing; None for the environment's default.
     """
 
     title: str
@@ -113,6 +114,7 @@ class AgentFile(Record):
     agent: str
     parameters: dict[str, Any] = Field(default_factory=dict)
     environment: dict[str, Any] = Field(default_factory=dict)
+    evaluations: int | None = Field(default=None, gt=0)
 
 
 def read(name: str) -> AgentFile:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from rich.table import Table
 
 from codesign_gym.agents import interface
 from codesign_gym.catalog import Catalog, attribute
@@ -19,6 +20,7 @@ from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.networks import CATALOG as NETWORKS
 from codesign_gym.simulators.networks.catalog import NetworkFile
 from codesign_gym.simulators.networks.onnx_import import InputShapes
+from codesign_gym.training.options import options_table, recipe_of
 from codesign_gym.training.studies import STUDIES
 
 FILES: dict[str, Catalog] = {
@@ -85,6 +87,12 @@ def describe(name: str, input_shape: InputShapes | None = None) -> str:
     if input_shape is not None and "networks" not in kinds:
         raise BadConfig(f"{name!r} is no network; accepted: no input shape")
     return "\n\n".join([*study, *(_described(kind, name, input_shape) for kind in kinds)])
+
+
+def options(name: str, width: int) -> Table | None:
+    """The options of an environment, as a table for a terminal of some width; None for anything else."""
+    recipe = recipe_of(ENVIRONMENTS[name][0]) if name in ENVIRONMENTS else None
+    return None if recipe is None else options_table(name, recipe, width)
 
 
 def _kind(path: Path) -> str:

@@ -99,6 +99,9 @@ def train(
         console.print(f"run folder: {path} (plots/, tensorboard/, result.json)", highlight=False)
         return
     print_result(f"{config.agent}, {result['ledger']['simulator_evaluations']} evaluations", result)
+    front = running.front_line(path, result)
+    if front is not None:
+        console.print(front, highlight=False, markup=False, soft_wrap=True)
     console.print(f"run folder: {path} (plots/, tensorboard/, evaluations.csv, result.json)", highlight=False)
 
 
@@ -263,8 +266,11 @@ def list_(
 def show(
     name: Annotated[str, typer.Argument(help="Any id; a YAML, ONNX or CSV file.")], input_shape: InputShape = None
 ) -> None:
-    """Show what is behind an id: a device's numbers and their sources, a network's layers, an agent's settings."""
+    """Show what is behind an id: a device's numbers and sources, a network's layers, an environment's options."""
     console.print(catalogue.describe(name, shape_of(input_shape)), markup=False, highlight=False, soft_wrap=True)
+    options = catalogue.options(name, console.width)
+    if options is not None:
+        console.print(options)
 
 
 @app.command()
@@ -312,7 +318,8 @@ def verify(
     own = [verify_device(name, measurements, network or ()) for name in device or ()]
     verified = [found.verified for found in own]
     if models or not device:
-        verified = verifying.verify(verifying.references_folder(references), models or [], errors) + verified
+        folder = verifying.folder_for(models or [], references)
+        verified = verifying.verify(folder, models or [], errors) + verified
     drawn = verifying.plot(verified, plots) if plots is not None else []
     if json_:
         devices = {"devices": [found.as_dict() for found in own]} if own else {}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from codesign_gym.envs.registration import completed
 from codesign_gym.errors import BadConfig
-from codesign_gym.training import plots
+from codesign_gym.training import plots, tables
 from codesign_gym.training.config import RunConfig
 from codesign_gym.training.folder import RunFolder
 
@@ -28,7 +28,9 @@ def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
 
     Returns:
         Per agent: runs, evaluations granted and used, median and worst score, and the metrics and
-        claims of the run of median score (the lower of two).
+        claims of the run of median score (the lower of two). Under several objectives also the median and
+        worst hypervolume of the fronts (see :mod:`codesign_gym.training.front`) and what it is measured from;
+        None where runs do not measure it alike, or older ones not at all.
 
     Raises:
         StorageError: if a folder holds no finished run.
@@ -50,11 +52,12 @@ def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
             raise BadConfig(
                 f"{paths[i]} and {paths[configs.index(config)]} are the same run, seed {config.seed}; compare each once"
             )
-    agents = list(dict.fromkeys(config.agent for config in configs))
-    rows = []
+    of: dict[str, list[int]] = {}
+    for i, config in enumerate(configs):
+        of.setdefault(config.agent, []).append(i)
+    rows: list[dict[str, Any]] = []
     curves: dict[str, pd.DataFrame] = {}
-    for agent in agents:
-        mine = [i for i, config in enumerate(configs) if config.agent == agent]
+    for agent, mine in of.items():
         mine.sort(key=lambda i: results[i]["score"])
         middle = mine[(len(mine) - 1) // 2]
         scores = np.array([results[i]["score"] for i in mine])
@@ -74,10 +77,23 @@ def compare(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         if not table.empty:
             curves[agent] = table
     rows.sort(key=lambda row: -row["score_median"])
+    if len(tables.objectives(results[0])) > 1:
+        rows = [{**row, **_hypervolumes(results, of[row["agent"]])} for row in rows]
     if curves:
         plots.front(out / "pareto.png", curves, results[0])
         plots.learning_curve(out / "learning_curves.png", curves)
     return rows
+
+
+def _hypervolumes(results: Sequence[dict[str, Any]], mine: Sequence[int]) -> dict[str, Any]:
+    """Median and worst of some of the runs, if all runs measure them from one point in the same units."""
+    fronts = [result.get("front") or {"hypervolume": None} for result in results]
+    origins = [{part: front.get(part) for part in ("reference_point", "unit")} for front in fronts]
+    if any(front["hypervolume"] is None for front in fronts) or any(origin != origins[0] for origin in origins):
+        return {"hypervolume_median": None, "hypervolume_worst": None, "hypervolume_from": None}
+    volumes = np.array([fronts[i]["hypervolume"] for i in mine])
+    median, worst = float(np.median(volumes)), float(volumes.min())
+    return {"hypervolume_median": median, "hypervolume_worst": worst, "hypervolume_from": origins[0]}
 
 
 def _problem(config: RunConfig, result: dict[str, Any]) -> dict[str, Any]:

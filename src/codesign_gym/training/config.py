@@ -52,20 +52,20 @@ def configure(
 ) -> RunConfig:
     """A run's configuration, the agent's own environment options filled in where the user gave none.
 
-    Without ``evaluations`` it is the environment's default.
+    Without ``evaluations`` it is the agent's default, or else the environment's.
 
     Raises:
         UnknownName: for an unknown agent or environment, with the nearest.
         BadConfig: for a bad value.
     """
-    evaluations = default_grant(env) if evaluations is None else evaluations
+    content = interface.read(agent)
+    evaluations = (content.evaluations or default_grant(env)) if evaluations is None else evaluations
     proposals = 4 * evaluations if proposals is None else proposals
     for name, value, least in (("evaluations", evaluations, 1), ("proposals", proposals, 1), ("seed", seed, 0)):
         if value < least:
             raise BadConfig(f"{name} is {value}; accepted: {least} or more")
     if seed > LARGEST_SEED:
         raise BadConfig(f"seed is {seed}; accepted: 0 to {LARGEST_SEED}")
-    content = interface.read(agent)
     suggested = {name: value for name, value in content.environment.items() if takes(env, name, value, options)}
     return RunConfig(
         env=env,

@@ -6,6 +6,7 @@ training has not seen: other seeds, other recorded images, and of a recorded tra
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ from codesign_gym.errors import BadConfig
 from codesign_gym.storage import replacing
 from codesign_gym.training.config import RunConfig, agent_of
 from codesign_gym.training.folder import RunFolder
+from codesign_gym.training.oracle import least_energy_j
 
 #: Keeps the seeds of evaluation apart from those of training, which are small numbers.
 UNSEEN = 40_000_003
@@ -35,8 +37,10 @@ UNSEEN = 40_000_003
 EPISODES = 16
 #: Ids of the agents that stand beside a policy.
 GOVERNORS = ("performance", "powersave", "ondemand", "conservative", "schedutil", "race-to-idle")
-#: Where the drawn run goes.
-PLOT, ANIMATION = Path("plots") / "run.png", Path("plots") / "run.gif"
+#: What the bound with foresight is called beside policies.
+ORACLE = "oracle (bound)"
+#: Where the drawn run goes; one with other options has those in its name.
+ANIMATION = Path("plots") / "run.gif"
 FRAMES = 30
 
 Scalars = Callable[[dict[str, float], int], None]
@@ -107,6 +111,12 @@ def measure(core: DvfsCore, policy: Policy, episodes: int = EPISODES) -> tuple[d
     return {"return": float(earned.mean()), **metrics(core, state)}, state
 
 
+def oracle_w(core: DvfsCore, episodes: int = EPISODES) -> float:
+    """Mean power (W) that nothing can go below without missing a request, on the same unseen episodes."""
+    started = core.initial(unseen_generators(episodes), None)
+    return float(least_energy_j(core, started).mean()) / (core.horizon * core.interval_s)
+
+
 def viewed(agent: Agent, core: DvfsCore) -> DvfsCore:
     """The core with the view of actions that an agent speaks."""
     return core.with_actions(getattr(agent, "actions", ACTIONS))
@@ -153,17 +163,21 @@ def train(
 
 
 def evaluate(folder: RunFolder, changes: dict[str, Any]) -> dict[str, Any]:
-    """Judge a finished run's policy on unseen episodes beside the governors, and draw one of them.
+    """Judge a finished run's policy on unseen episodes beside the governors and the oracle, and draw one of them.
 
     Args:
         folder: a finished run.
         changes: environment options to replace.
 
     Returns:
-        As in ``result.json``, with ``rows`` for all governors and ``drawn``, the pictures' paths.
+        As in ``result.json``, with ``rows`` for all governors, a row :data:`ORACLE` with the mean power (W) below which
+        nothing can answer every request in time, and ``drawn``, the pictures' paths.
     """
     config = folder.config()
     result = _judged(config, agent_of(config), folder, changes, beside=GOVERNORS)
+    least_w = oracle_w(unseen(config, changes), EPISODES)
+    if np.isfinite(least_w):
+        result["rows"][ORACLE] = {"power_w": least_w, "miss_rate": 0.0}
     return {**result, "source": "policy", "feasible": True, "drawn": [str(path) for path in draw(folder, changes)]}
 
 
@@ -210,7 +224,9 @@ def draw(folder: RunFolder, changes: dict[str, Any]) -> list[Path]:
     agent = agent_of(config)
     core = viewed(agent, replace(unseen(config, changes), traced=True))
     _, state = measure(core, acting(agent, core, folder), episodes=1)
-    plot, animation = folder.path / PLOT, folder.path / ANIMATION
+    changed = "".join(f"-{option}-{value}" for option, value in sorted(changes.items()))
+    name = ANIMATION.stem + re.sub(r"[^\w.]+", "-", changed)[:80]
+    plot, animation = (folder.path / ANIMATION.with_name(name + suffix) for suffix in (".png", ANIMATION.suffix))
     images = [Image.fromarray(frame) for frame in frames(core, state, FRAMES)]
     with replacing(plot) as aside:
         images[-1].save(aside)

@@ -44,8 +44,9 @@ class RunFolder:
     | ``evaluations.csv``              | a row per distinct design: when, score, metrics, choices       |
     | ``checkpoints/*.safetensors``    | what a resumed run goes on from                                |
     | ``policy.safetensors``           | the trained policy, without code                               |
-    | ``result.json``                  | best design, ledger, claims; there when the run has finished   |
-    | ``front.csv``                    | designs that no other beats in every metric                    |
+    | ``result.json``                  | best design, ledger, claims, under several objectives the      |
+    |                                  | front's hypervolume; there when the run has finished           |
+    | ``front.csv``                    | designs that no other beats in every metric or objective       |
     | ``plots/*.png``, ``tensorboard/``| pictures and logs                                              |
     | ``.lock``                        | held by the process that runs here                             |
     """

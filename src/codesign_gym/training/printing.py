@@ -36,7 +36,10 @@ def print_result(title: str, result: dict[str, Any]) -> None:
 
 def print_control(title: str, result: dict[str, Any]) -> None:
     """Policies that acted in a controlled environment, one a row."""
-    rows = [[name, *(tables.metric(n, value) for n, value in row.items())] for name, row in result["rows"].items()]
+    rows = [
+        [name, *(tables.metric(n, row[n]) if n in row else "" for n in result["metrics"])]
+        for name, row in result["rows"].items()
+    ]
     console.print(tables.table(title, ["policy", *map(tables.heading, result["metrics"])], rows))
 
 
@@ -44,6 +47,7 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
     """Agents at equal evaluations, one a row."""
     metrics = list(rows[0]["metrics"])
     tested = any("test_accuracy" in row["claims"] for row in rows)
+    point = rows[0].get("hypervolume_from")
     body = [
         [
             row["agent"],
@@ -51,6 +55,7 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
             f"{row['used']}/{row['granted']}",
             f"{row['score_median']:.4g}",
             f"{row['score_worst']:.4g}",
+            *([f"{row[f'hypervolume_{of}']:.4g}" for of in ("median", "worst")] if point else []),
             *(tables.metric(name, row["metrics"][name]) for name in metrics),
             *(
                 [f"{100 * row['claims']['test_accuracy']:.2f}" if "test_accuracy" in row["claims"] else ""]
@@ -60,5 +65,11 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
         ]
         for row in rows
     ]
-    headings = ["agent", "runs", "evaluations", "score median", "worst", *map(tables.heading, metrics)]
+    volumes = ["hypervolume median", "worst"] if point else []
+    headings = ["agent", "runs", "evaluations", "score median", "worst", *volumes, *map(tables.heading, metrics)]
     console.print(tables.table("agents at equal evaluations", [*headings, *(["test %"] if tested else [])], body))
+    if point:
+        console.print(f"hypervolume: {tables.measured_from(point)}", highlight=False, markup=False, soft_wrap=True)
+    elif "hypervolume_from" in rows[0]:
+        told = "no hypervolume: the runs state no reference point, or not the same one"
+        console.print(told, style="yellow", highlight=False)

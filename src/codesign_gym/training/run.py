@@ -65,6 +65,15 @@ def _write_front(path: Path, table: pd.DataFrame, result: Mapping[str, Any]) -> 
         best.to_csv(aside, index=False)
 
 
+def front_line(path: Path, result: Mapping[str, Any]) -> str | None:
+    """Where the front of a run with several objectives is, and what it comes to; None where there is no such front."""
+    if "front" not in result or not (path / "front.csv").is_file():
+        return None
+    found, count = result["front"], len(pd.read_csv(path / "front.csv"))
+    told = f"front: {path / 'front.csv'} ({count} design{'s' * (count != 1)} that no other beats)"
+    return f"{told}; {tables.hypervolume(found)}"
+
+
 def default_path(config: RunConfig) -> Path:
     """A folder name that tells what is in it."""
     named = [value for name in NAMING if (value := config.options.get(name))]

@@ -52,6 +52,23 @@ def objectives(result: Mapping[str, Any]) -> list[str]:
     return str(result["objective"]).split(" + ")
 
 
+def hypervolume(front: Mapping[str, Any]) -> str:
+    """A front's hypervolume and what it is measured from and in, as ``result.json`` has them."""
+    missing = [name for name, worst in front["reference_point"].items() if worst is None]
+    if missing:
+        return f"no hypervolume: no worst value is stated for {', '.join(missing)}"
+    return f"hypervolume {front['hypervolume']:.4g} {measured_from(front)}"
+
+
+def measured_from(front: Mapping[str, Any]) -> str:
+    """The reference point of a front's hypervolume, and the units that gains over it are counted in."""
+    points, units = (
+        ", ".join(f"{heading(name)} {metric(name, value)}" for name, value in front[part].items())
+        for part in ("reference_point", "unit")
+    )
+    return f"from {points} (gains in units of {units})"
+
+
 def feasible_rows(evaluations: pd.DataFrame) -> pd.DataFrame:
     """The rows of designs that keep within the limits; all, where none does."""
     kept = evaluations["feasible"] > 0

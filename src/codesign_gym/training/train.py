@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
@@ -25,6 +25,7 @@ from codesign_gym.errors import BadConfig, CodesignError, Infeasible, StorageErr
 from codesign_gym.training import control
 from codesign_gym.training.config import RunConfig, agent_of
 from codesign_gym.training.folder import RunFolder
+from codesign_gym.training.front import Front
 
 #: Rows of modelled designs that are kept one by one; measured ones all are.
 MODELLED_ROWS = 100_000
@@ -144,7 +145,7 @@ def _recall(recorder: Recorder, folder: RunFolder) -> float:
 
 
 def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, seconds: float) -> dict[str, Any]:
-    """The best design, measured on data that the search did not see, and the ledger."""
+    """The best design, measured on data that the search did not see, under several objectives the front, the ledger."""
     confirmed = confirm(recorder)
     if confirmed is None:
         raise Infeasible(_nothing_kept(problem, recorder.known_metrics))
@@ -169,7 +170,17 @@ def finish(problem: DesignProblem, recorder: Recorder, folder: RunFolder, second
             "proposals": recorder.proposals,
             "seconds": round(seconds, 3),
         },
+        **_front(searched, recorder.known_metrics),
     }
+
+
+def _front(problem: DesignProblem, metrics: Values) -> dict[str, Any]:
+    """Of designs as they were scored, metrics (designs, metrics); nothing under one objective."""
+    if len(problem.objectives) == 1:
+        return {}
+    front = Front(problem)
+    front.add(metrics)
+    return {"front": front.as_dict()}
 
 
 def _nothing_kept(problem: DesignProblem, metrics: Values) -> str:
@@ -220,6 +231,11 @@ class _Log:
     listener: Listener
     scalars: Scalars
     began: float
+    front: Front = field(init=False)
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        self.front = Front(self.recorder.problem)
 
     def __call__(self, designs: Designs, metrics: Values) -> None:
         problem, recorder = self.recorder.problem, self.recorder
@@ -235,7 +251,16 @@ class _Log:
         logged = {f"batch/{name}": float(column.mean()) for name, column in zip(names, metrics.T, strict=True)}
         logged |= {f"best/{name}": value for name, value in (best or {}).items()}
         logged |= {f"design/{name}": float(value) for name, value in picked.items() if not isinstance(value, str)}
-        self.scalars(logged, recorder.evaluations)
+        self.scalars(logged | self._hypervolume(), recorder.evaluations)
+
+    def _hypervolume(self) -> dict[str, float]:
+        """Under several objectives, that of all designs so far, what a resumed run remembers among them."""
+        if len(self.front.problem.objectives) == 1:
+            return {}
+        self.front.add(np.array(self.recorder.values[self.seen :]))
+        self.seen = self.recorder.evaluations
+        volume = self.front.hypervolume
+        return {} if volume is None else {"front/hypervolume": volume}
 
 
 __all__ = [

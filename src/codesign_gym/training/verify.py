@@ -61,6 +61,16 @@ def references_folder(folder: Path | None) -> Path:
     return found
 
 
+def folder_for(models: Sequence[str], folder: Path | None) -> Path:
+    """The folder for some models, or all; those that read no table need none.
+
+    Raises:
+        StorageError: as :func:`references_folder`.
+    """
+    needless = bool(models) and folder is None and set(models) <= set(WITHOUT_TABLES)
+    return Path() if needless else references_folder(folder)
+
+
 def verify(folder: Path, models: Sequence[str], console: Console) -> list[Verified]:
     """Run the verifiers of the models named, or of all.
 
@@ -176,19 +186,12 @@ def as_dict(verified: Sequence[Verified]) -> dict[str, Any]:
 
 
 def _plain(model: str, found: Found) -> dict[str, Any]:
+    """The same fields whether a check ran or not, null where there is nothing to say."""
+    told: dict[str, Any] = {"model": model, "quantity": found.quantity, "table": found.table}
     if not isinstance(found, Check):
-        passed = None if isinstance(found, NotRun) else False
-        return {
-            "model": model,
-            "quantity": found.quantity,
-            "table": found.table,
-            "passed": passed,
-            "note": found.reason,
-        }
-    return {
-        "model": model,
-        "quantity": found.quantity,
-        "table": found.table,
+        absent = dict.fromkeys(("rows", "exact_share", "mape_percent", "spearman", "bar", "peer"))
+        return told | absent | {"passed": None if isinstance(found, NotRun) else False, "note": found.reason}
+    return told | {
         "rows": found.rows,
         "exact_share": found.exact_share,
         "mape_percent": found.mape_percent,

@@ -76,6 +76,9 @@ class Features:
 class Surfaces:
     """What Gaussian processes make of some scored designs.
 
+    They are asked for designs of the problem's space alone, so that no input lies outside the ranges of its knobs; far
+    from what was scored they return to the mean, and their variance, which acquisitions weigh, to the prior's.
+
     Attributes:
         features: of designs.
         model: an output for each metric that is modelled; None where none is.

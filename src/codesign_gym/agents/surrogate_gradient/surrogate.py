@@ -85,6 +85,9 @@ class Surrogate:
     too, has a gradient that costs one pass. CODEBench's teacher and heteroscedastic network are two, and the latter
     propagates natural parameters through every layer.
 
+    Descents keep within the box of the design space, so no input is outside it; designs beyond the points that it was
+    fitted to are flagged by :meth:`predict`, and a run logs their share.
+
     Args:
         features: length of a point.
         shape: sizes and training.

@@ -29,8 +29,9 @@ class Options(Walk):
         network: the network (id, file or reference), or several, each with its weight in latency and energy.
         device: a device of the same model in place of the template's, such as another board.
         bits: of weights and activations; by default the highest that the device supports.
-        budget: limits over the template's: ``latency`` or ``energy`` to a share of the device's own or an amount with
-            its unit (``"5 ms"``), or a metric's name to an amount in its unit; null lifts one.
+        budget: limits over the template's: ``latency``, ``energy`` or ``area`` to a share of the device's own or an
+            amount with its unit (``"5 ms"``, ``"30 mm2"``), or a metric's name to an amount in its unit or with one;
+            null lifts one.
         enforcement: ``mask`` (bounds on the hardware), ``price``, both, or ``none``.
     """
 

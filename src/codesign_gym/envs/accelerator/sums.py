@@ -20,6 +20,9 @@ from codesign_gym.simulators.hardware.sweep import BLOCK, Workload, in_blocks
 
 Sums = Mapping[str, NDArray[np.float64]]
 
+#: Designs whose mappings are searched for at a time: what their layers' mappings move lies in memory together.
+TOGETHER = 32
+
 
 class Network(Protocol):
     """A network on designs of a template."""
@@ -105,28 +108,34 @@ def _tables(called: Called) -> list[tuple[list[int], tuple[int, ...], Sums]]:
 
 
 @dataclass(frozen=True, eq=False)
-class OneByOne:
-    """The model searches mappings for one hardware at a time; what it has found is kept for every distinct design.
+class Searched:
+    """The model searches mappings for every hardware; what it has found is kept for every distinct design.
 
-    On one core a new design costs about 0.07 s a distinct layer on a loop-nest machine and 0.02 s on a MAERI.
+    New designs are searched for side by side. On one core each costs about 0.01 s a distinct layer on a loop-nest
+    machine and 0.005 s on a MAERI.
     """
 
     template: Template
     work: Workload
-    known: dict[bytes, Sums] = field(default_factory=dict)
+    known: dict[bytes, tuple[float, ...]] = field(default_factory=dict)  # by design, in the order of ``names``
+    names: list[str] = field(default_factory=list)
 
     def __call__(self, designs: Designs) -> Sums:
         """See :class:`Network`."""
         rows, which = np.unique(designs, axis=0, return_inverse=True)
-        found = [self._found(row) for row in rows]
-        return {name: np.array([float(sums[name]) for sums in found])[which.reshape(-1)] for name in found[0]}
+        new = rows[[row.tobytes() not in self.known for row in rows]]
+        for start in range(0, len(new), TOGETHER):
+            self._search(new[start : start + TOGETHER])
+        found = np.array([self.known[row.tobytes()] for row in rows])[which.reshape(-1)]
+        return dict(zip(self.names, found.T, strict=True))
 
-    def _found(self, design: NDArray[np.int64]) -> Sums:
-        key = design.tobytes()
-        if key not in self.known:
-            images = self.template.images(design[None])[0]
-            self.known[key] = summed(self.template.each(design), self.work, images)
-        return self.known[key]
+    def _search(self, designs: Designs) -> None:
+        for rows, model in self.template.models(designs):
+            chosen = designs[rows]
+            sums = summed(model, self.work, self.template.images(chosen))
+            self.names[:] = sums
+            columns = [np.broadcast_to(column, (len(chosen),)).tolist() for column in sums.values()]
+            self.known.update(zip((row.tobytes() for row in chosen), zip(*columns, strict=True), strict=True))
 
 
 def summed(model: CostModel, work: Workload, images: NDArray[Any]) -> Sums:
@@ -140,6 +149,6 @@ def summed(model: CostModel, work: Workload, images: NDArray[Any]) -> Sums:
 def network_sums(template: Template, work: Workload) -> Network:
     """How a template's designs are costed."""
     if template.file.one_by_one:
-        return OneByOne(template, work)
+        return Searched(template, work)
     called = Called(template, work)
     return Tabulated(called) if template.file.tables else called

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
-from codesign_gym.catalog import Catalog, attribute
+from codesign_gym.catalog import Catalog, attribute, beside
 from codesign_gym.envs.core.space import Designs, DesignSpace, Knob
-from codesign_gym.errors import BadConfig, UnknownName, suggestion
+from codesign_gym.errors import BadConfig, CodesignError, UnknownName, suggestion
 from codesign_gym.records import Record, read_record
 from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.hardware.device import Device
@@ -91,10 +91,11 @@ class TemplateFile(Record):
 
     Attributes:
         title: one line.
-        device: id or path of the device whose numbers are not chosen.
+        device: id of the device whose numbers are not chosen, or its file, relative to this one.
         costing: how layers become a network's metrics, by a name of
             :data:`~codesign_gym.envs.accelerator.costing.COSTINGS`.
-        one_by_one: whether the model takes plain numbers alone, because it searches mappings for one hardware.
+        one_by_one: whether the model searches mappings for every hardware: what is found is kept for each design, and
+            knobs may choose names.
         derived: ``"module:function"`` from all parameters of the model to them with what follows from the chosen ones.
         sources: each origin once.
         metrics: columns of an evaluation.
@@ -162,9 +163,19 @@ class Template:
         numbers = {name: found for name, found in self.parameters.items() if found[1].dtype.kind != "U"}
         return self._filled({name: values[designs[:, [knob]]] for name, (knob, values) in numbers.items()})
 
-    def each(self, design: NDArray[np.int64]) -> CostModel:
-        """The model of one design (knobs,), its parameters plain numbers."""
-        return self._filled({name: values[design[knob]].item() for name, (knob, values) in self.parameters.items()})
+    def models(self, designs: Designs) -> Iterator[tuple[NDArray[np.intp], CostModel]]:
+        """The same with the chosen names: positions of designs that choose the same ones, and their model."""
+        names = {name: found for name, found in self.parameters.items() if found[1].dtype.kind == "U"}
+        chosen = {name: values[designs[:, knob]] for name, (knob, values) in names.items()}
+        alike = np.zeros(len(designs), dtype=np.intp)
+        for column in chosen.values():
+            alike = np.unique(
+                np.stack([alike, np.unique(column, return_inverse=True)[1]]), axis=1, return_inverse=True
+            )[1]
+        for group in range(alike.max(initial=-1) + 1):
+            rows = np.flatnonzero(alike == group)
+            model = self.model(designs[rows])
+            yield rows, replace(model, **{name: column[rows[0]].item() for name, column in chosen.items()})  # type: ignore[type-var]
 
     def images(self, designs: Designs) -> NDArray[np.int64]:
         """Images that each design (batch, knobs) works on at once, shape (batch, 1)."""
@@ -216,7 +227,7 @@ def load(name: str, device: str | None = None) -> Template:
     if not isinstance(found, Path):
         raise BadConfig(f"template {name!r} is a {type(found).__name__}; expected the path of a YAML file")
     content = read_record(TemplateFile, found)
-    machine = devices.load(content.device)
+    machine = devices.load(beside(content.device, found))
     if device is not None:
         other = devices.load(device)
         if type(other.model) is not type(machine.model):
@@ -231,7 +242,10 @@ def load(name: str, device: str | None = None) -> Template:
             if owners.setdefault(parameter, index) != index:
                 raise BadConfig(f"{found}: two knobs set {parameter!r}; accepted: one")
     wanted = {parameter: values for knob in content.knobs for parameter, values in knob.parameters.items()}
-    checked = factorial(machine, wanted).values
+    try:
+        checked = factorial(machine, wanted).values
+    except CodesignError as error:
+        raise BadConfig(f"{found}: {error}") from error
     for parameter, values in checked.items():
         if values.dtype.kind == "U" and not content.one_by_one:
             raise BadConfig(f"{found}: {parameter!r} takes names, one hardware at a time; accepted: one_by_one: true")

@@ -20,6 +20,10 @@ class CoDesignEnv(ConfiguredEnv):
     trained here on real images, its statistics taken anew, quantized after training), and the accelerator's cost model
     answers with its latency, energy, area and resources.
 
+    Templates whose model searches mappings (`loopnest`, `maeri`) are refused: every step would search for other layers.
+    So are spaces with shift and adder layers (NASA's hybrids), for which no template has hardware: they are searched on
+    the device `nasa-chunked` by `codesign/LayerOps-v0`.
+
     ## Action Space
 
     One choice, lowest first: of a knob of the template, then of operator, `weight_bits` and `activation_bits`, layer
@@ -35,7 +39,9 @@ class CoDesignEnv(ConfiguredEnv):
     In mode `refine` the actions are moves: one step down or up an ordered knob, any value of another, or none.
 
     A choice that is not legal is replaced by the nearest legal one and counted in `info["corrections"]`;
-    `info["action_mask"]` and `action_masks()` tell which are legal.
+    `info["action_mask"]` and `action_masks()` tell which are legal, as int8; a random legal action is
+    `env.action_space.sample(info["action_mask"])`, or `env.action_space.sample((info["action_mask"],))` of
+    `MultiDiscrete`.
 
     ## Observation Space
 

@@ -33,8 +33,8 @@ class Options(Walk):
     Beside these fields there are those of :class:`~codesign_gym.envs.core.designing.Walk`.
 
     Attributes:
-        template: id or YAML file of the accelerator's knobs.
-        space: id or YAML file of the operators to choose among.
+        template: id or YAML file of the accelerator's knobs; one whose model searches no mappings (``one_by_one``).
+        space: id or YAML file of the operators to choose among; none that shifts or adds.
         device: a device of the same model in place of the template's, such as another board.
         bits: bitwidths to choose from, ascending; by default 4, 6 and 8 where the device takes them, else its own.
         quality: ``measured`` (a supernet trained here, quantized), ``tabular`` (a made-up sum), or
@@ -86,11 +86,14 @@ def codesign_problem(options: Options) -> CoDesignProblem:
     template, space = load_template(options.template, options.device), operators.load(options.space)
     if template.file.one_by_one:
         raise BadConfig(
-            f"template {options.template!r} searches mappings for one accelerator at a time, which takes too long for "
-            "networks that vary; accepted: a template without one_by_one, such as bismo, fpga-engine or codebench"
+            f"template {options.template!r} searches a mapping for every layer and accelerator, which takes too long "
+            "where both vary; accepted: a template without one_by_one, such as bismo, fpga-engine or codebench"
         )
     if space.multiplication_free:
-        raise BadConfig(f"space {options.space!r} has layers that do not multiply; accepted: one of convolutions")
+        raise BadConfig(
+            f"space {options.space!r} has layers that shift or add, for which no template has hardware; accepted: a "
+            "space of convolutions, such as digits-supernet, fashion-supernet, fbnet or lightnas"
+        )
     bit_values = _bit_values(options.bits, template)
     quality = _quality(options, space, bit_values)
     dearest = np.array([[len(layer.operators) - 1 for layer in space.layers]])

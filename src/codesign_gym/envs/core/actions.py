@@ -68,7 +68,10 @@ class MultiDiscreteView:
 
     def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
         """Actions are the indices; raises :class:`BadAction` for others."""
-        return _indices(actions, np.array(self.sizes)).reshape(-1, len(self.sizes))
+        indices = np.asarray(actions)
+        if indices.size % len(self.sizes):
+            raise BadAction(f"actions are {indices.tolist()!s:.60}; accepted: {len(self.sizes)} whole numbers each")
+        return _indices(indices.reshape(-1, len(self.sizes)), np.array(self.sizes))
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,12 @@ class BoxView:
         return gym.spaces.Box(-1.0, 1.0, (len(self.sizes),), np.float32)
 
     def decode(self, actions: NDArray[Any]) -> NDArray[np.int64]:
-        """The interval that each action lies in; NaN counts as the lowest."""
+        """The interval that each action lies in; raises :class:`BadAction` for NaN, or for more or fewer numbers."""
         sizes = np.array(self.sizes)[:, None]
-        wanted = np.asarray(actions, dtype=np.float64).reshape(-1, len(sizes)).T
-        place = np.fmax(wanted, -1.0, order="C")  # a choice in one piece; fmax takes the number where the other is NaN
+        wanted = np.asarray(actions, dtype=np.float64)
+        if wanted.size % len(sizes) or np.isnan(wanted).any():
+            raise BadAction(f"actions are {wanted.tolist()!s:.60}; accepted: {len(sizes)} numbers from -1 to 1 each")
+        place = np.maximum(wanted.reshape(-1, len(sizes)).T, -1.0, order="C")  # a choice in one piece
         np.minimum(place, 1.0, out=place)
         place += 1.0
         place *= sizes / 2.0
@@ -127,6 +132,11 @@ def view(name: str, sizes: tuple[int, ...]) -> ActionView:
     if name not in VIEWS:
         raise UnknownName("action view", name, VIEWS)
     return VIEWS[name](sizes)
+
+
+def sampled_by(mask: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """A mask as Gymnasium's ``Space.sample`` takes it, 1 or 0; the same memory."""
+    return mask.view(np.int8)
 
 
 def nearest_legal(choice: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -12,12 +12,15 @@ from codesign_gym.errors import BadConfig, UnknownName
 
 #: Names of costs on the command line and in environment options, and their metrics.
 COSTS = {"latency": "latency_s", "energy": "energy_j", "size": "size_bytes"}
+#: The same of what only hardware that is chosen has.
+NAMES = COSTS | {"area": "area_mm2"}
 
-#: Factors to the metric's unit.
+#: By the unit that a metric's name ends in: units of amounts, and their factors to it.
 UNITS = {
-    "latency_s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9},
-    "energy_j": {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "nJ": 1e-9},
-    "size_bytes": {"B": 1.0, "kB": 1e3, "MB": 1e6, "KiB": 1024.0, "MiB": 1024.0**2},
+    "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9},
+    "j": {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "nJ": 1e-9},
+    "bytes": {"B": 1.0, "kB": 1e3, "MB": 1e6, "KiB": 1024.0, "MiB": 1024.0**2},
+    "mm2": {"cm2": 100.0, "mm2": 1.0, "um2": 1e-6},
 }
 
 #: What a user types: a name to a share, an amount, or an amount with its unit. :func:`limits` looks at the values.
@@ -38,12 +41,12 @@ def metric_of(kind: str, name: str, metrics: Iterable[str], source: str) -> str:
         BadConfig: for a cost that nothing tells.
     """
     known = list(metrics)
-    metric = COSTS.get(name, name)
+    metric = NAMES.get(name, name)
     if metric in known:
         return metric
     if metric in COSTS.values():
         raise BadConfig(f"{kind} {name!r}: {source} {metric}")
-    raise UnknownName(kind, name, [*(cost for cost, own in COSTS.items() if own in known), *known])
+    raise UnknownName(kind, name, [*(cost for cost, own in NAMES.items() if own in known), *known])
 
 
 def limits(budget: Budget, full: Mapping[str, float], source: str) -> dict[str, float]:
@@ -71,14 +74,14 @@ def limits(budget: Budget, full: Mapping[str, float], source: str) -> dict[str, 
 
 def _limit(name: str, value: object, metric: str, full: float) -> float:
     """A bound in the metric's unit: shares are of the full cost."""
-    units = UNITS.get(metric, {})
-    of_cost = name in COSTS
+    units = UNITS.get(metric.rpartition("_")[2], {})
+    of_cost = name in NAMES
     share = "a share of the full cost such as 0.6" if of_cost else "a positive number"
     accepted = f"{share}, or a positive amount in {', '.join(units)}, such as '5 {list(units)[1]}'" if units else share
     field = f"budget {name!r}"
     if not isinstance(value, str):
         return amount(field, value, accepted) * (full if of_cost else 1.0)
-    match = re.fullmatch(r"\s*([-+.\deE]+?)\s*([A-Za-z]+)\s*", value)
+    match = re.fullmatch(r"\s*([-+.\deE]+?)\s*([A-Za-z]+2?)\s*", value)
     try:
         number = float(match.group(1)) if match else None
     except ValueError:

@@ -5,9 +5,10 @@ Search baselines work on a problem directly; construct and refine environments w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,9 +146,20 @@ class DesignProblem(Protocol):
 
 
 class Structured:
-    """What a :class:`DesignProblem` knows of its structure where it says nothing else: nothing is a sum over knobs."""
+    """What a :class:`DesignProblem` knows of its structure where it says nothing else: nothing is a sum over knobs.
+
+    Whatever inherits this is asked for designs of its space only: ``evaluate`` raises ``BadConfig`` for others.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "evaluate" in vars(cls):
+            cls.evaluate = _asked(cls.evaluate)  # type: ignore[assignment, method-assign]
 
     if TYPE_CHECKING:  # a property here would be taken for the default of a dataclass's field
+
+        def evaluate(self, designs: Designs) -> Values:
+            """The problem's."""
 
         @property
         def space(self) -> DesignSpace:
@@ -171,6 +183,17 @@ class Structured:
     def outlook(self) -> Outlook:
         """The tables', where there are any."""
         return Free(len(self.constraints), self.space.choices) if self.separable is None else Tables(self.separable)
+
+
+def _asked(evaluate: Callable[[Any, Designs], Values]) -> Callable[[Any, Designs], Values]:
+    """An ``evaluate`` that looks at designs first: an index of -1 would be the last value, unnoticed."""
+
+    @wraps(evaluate)
+    def asked(problem: Any, designs: Designs) -> Values:
+        problem.space.check(designs)
+        return evaluate(problem, designs)
+
+    return asked
 
 
 class Computed(Structured):

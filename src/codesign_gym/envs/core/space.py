@@ -89,6 +89,30 @@ class DesignSpace:
             size *= int(row.sum())
         return size
 
+    def check(self, designs: Designs) -> None:
+        """Refuse what are no designs of the space; one look at all of them.
+
+        Raises:
+            BadConfig: naming the shape or type, or the first knob that takes what it does not have, with its row.
+        """
+        found = np.asarray(designs)
+        if found.ndim != 2 or found.shape[1] != len(self) or found.dtype.kind not in "iu":
+            accepted = f"whole numbers of shape (batch, {len(self)})"
+            raise BadConfig(f"designs are {found.dtype} of shape {found.shape}; accepted: {accepted}")
+        if found.dtype != np.int64:
+            found = found.astype(np.int64)
+        if (found.view(np.uint64) < self._sizes).all():  # what is below 0 is large there
+            return
+        row, knob = np.argwhere((found < 0) | (found >= self._sizes.astype(np.int64)))[0]
+        raise BadConfig(
+            f"designs: knob {self.knobs[knob].name!r} of row {row} is {found[row, knob]}; accepted: the position of a "
+            f"value, 0 to {self.sizes[knob] - 1}"
+        )
+
+    @cached_property
+    def _sizes(self) -> NDArray[np.uint64]:
+        return np.array(self.sizes, dtype=np.uint64)
+
     def sample(self, generator: np.random.Generator, batch: int) -> Designs:
         """Designs drawn uniformly, shape (batch, knobs)."""
         keys = np.where(self.allowed, generator.random((batch, len(self), self.choices)), -1.0)

@@ -16,6 +16,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from codesign_gym.envs.core.actions import sampled_by
 from codesign_gym.envs.core.core import Core, put, take
 from codesign_gym.errors import BadConfig
 
@@ -52,6 +53,10 @@ class CodesignEnv(_Pickled, gym.Env[Any, Any]):
     """A core as a single Gymnasium environment.
 
     It can be pickled in the middle of an episode and goes on bit by bit.
+
+    Masks, in ``info["action_mask"]`` and of :meth:`action_masks`, are int8: what Gymnasium's spaces sample by and
+    sb3-contrib takes. A random legal action of ``Discrete`` is ``env.action_space.sample(info["action_mask"])``; of
+    ``MultiDiscrete`` with one choice ``env.action_space.sample((info["action_mask"],))``.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012  (Gymnasium's own form)
@@ -74,7 +79,7 @@ class CodesignEnv(_Pickled, gym.Env[Any, Any]):
         """Start an episode; a seed also forgets whatever outlived earlier episodes."""
         super().reset(seed=seed)
         self._state = self.core.initial([self.np_random], None if seed is not None else self._state)
-        return self.core.observation(self._state)[0], _single(self.core.info(self._state))
+        return self.core.observation(self._state)[0], _single(_told(self.core, self._state))
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, Infos]:
         """Take one action."""
@@ -85,12 +90,12 @@ class CodesignEnv(_Pickled, gym.Env[Any, Any]):
             float(_total(terms, 1)[0]),
             bool(self.core.terminal(self._state)[0]),
             bool(self.core.truncated(self._state)[0]),
-            _single({**self.core.info(self._state), "reward_terms": terms}),
+            _single({**_told(self.core, self._state), "reward_terms": terms}),
         )
 
-    def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are legal now, shape (actions,); the name that sb3-contrib looks for."""
-        return np.asarray(self.core.action_mask(self._state)[0])
+    def action_masks(self) -> NDArray[np.int8]:
+        """Which actions are legal now, 1 or 0, shape (actions,); the name that sb3-contrib looks for."""
+        return np.array(sampled_by(self.core.action_mask(self._state)[0]))
 
     def render(self) -> Any:
         """The state as an RGB array, or None without a render mode."""
@@ -164,7 +169,7 @@ class CodesignVectorEnv(_Pickled, gym.vector.VectorEnv[Any, Any, Any]):
             self._restart(mask & seeded, forget=True)
             self._restart(mask & ~seeded)
         self._done = self._done & ~mask
-        return self.core.observation(self._state), dict(self.core.info(self._state))
+        return self.core.observation(self._state), _told(self.core, self._state)
 
     def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Infos]:
         """Take one action in every environment."""
@@ -185,7 +190,7 @@ class CodesignVectorEnv(_Pickled, gym.vector.VectorEnv[Any, Any, Any]):
         if self.autoreset_mode is AutoresetMode.SAME_STEP and done.any():
             infos = {
                 "final_obs": core.observation(self._state),
-                "final_info": {**core.info(self._state), "reward_terms": terms},
+                "final_info": {**_told(core, self._state), "reward_terms": terms},
                 "_final_obs": done,
                 "_final_info": done,
             }
@@ -193,12 +198,12 @@ class CodesignVectorEnv(_Pickled, gym.vector.VectorEnv[Any, Any, Any]):
             self._done = np.zeros_like(done)
         else:
             self._done = done
-        infos.update(core.info(self._state), reward_terms=terms)
+        infos.update(_told(core, self._state), reward_terms=terms)
         return core.observation(self._state), _total(terms, self.num_envs), terminated, truncated, infos
 
-    def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are legal now, shape (num_envs, actions)."""
-        return self.core.action_mask(self._state)
+    def action_masks(self) -> NDArray[np.int8]:
+        """Which actions are legal now, 1 or 0, shape (num_envs, actions)."""
+        return sampled_by(self.core.action_mask(self._state))
 
     def render(self) -> tuple[Any, ...] | None:
         """The first environment's state as an RGB array, or None without a render mode."""
@@ -221,7 +226,7 @@ class CodesignVectorEnv(_Pickled, gym.vector.VectorEnv[Any, Any, Any]):
         self._restart(self._done)
         self._done = np.zeros(self.num_envs, dtype=bool)
         none = np.zeros(self.num_envs, dtype=bool)
-        infos = dict(self.core.info(self._state))
+        infos = _told(self.core, self._state)
         return self.core.observation(self._state), np.zeros(self.num_envs), none, none.copy(), infos
 
     def _restart(self, mask: NDArray[np.bool_], forget: bool = False) -> None:
@@ -233,6 +238,12 @@ class CodesignVectorEnv(_Pickled, gym.vector.VectorEnv[Any, Any, Any]):
             return
         previous = None if forget else take(self._state, index)
         self._state = put(self._state, index, self.core.initial([self._generators[i] for i in index], previous))
+
+
+def _told(core: Core[Any], state: Any) -> Infos:
+    """A core's infos, with the mask as Gymnasium's spaces take it."""
+    infos = dict(core.info(state))
+    return infos | {"action_mask": sampled_by(infos["action_mask"])} if "action_mask" in infos else infos
 
 
 def _total(terms: Mapping[str, NDArray[np.float64]], batch: int) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ block from its own generator, so that one environment and a batch of them see th
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ from codesign_gym.errors import BadConfig
 Floats = NDArray[np.float64]
 Uniform = NDArray[np.floating[Any]]
 
+#: The column of a recorded trace that tells when requests came.
+ARRIVAL = "arrival_s"
 #: Standard deviations of a Poisson count above its mean that a block has room for: exceeded once in 1e9 episodes.
 MARGIN = 6.0
 
@@ -199,7 +202,7 @@ class Recorded:
 
 
 def read_trace(path: Path, half: str) -> Floats:
-    """Arrival times from a CSV file: its column ``arrival_s``, or its only one.
+    """Arrival times from a CSV file with a header: its column ``arrival_s``, or its only one.
 
     Args:
         path: the file.
@@ -209,28 +212,28 @@ def read_trace(path: Path, half: str) -> Floats:
         BadConfig: naming the file, the line and what is accepted.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet may have put a mark before the text
+            rows = [(number, [cell.strip() for cell in row]) for number, row in enumerate(csv.reader(file), start=1)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadConfig(f"trace {path}: cannot be read: {error}") from error
-    names = [name.strip() for name in lines[0].split(",")] if lines else []
-    if "arrival_s" not in names:
-        raise BadConfig(f"trace {path}: no column 'arrival_s' in {', '.join(map(repr, names))}; accepted: seconds")
-    column = names.index("arrival_s")
+    names = rows[0][1] if rows else []
+    if ARRIVAL not in names and len(names) != 1:
+        raise BadConfig(f"trace {path}: its columns are {names}; accepted: one called {ARRIVAL!r}, or a single column")
+    column = names.index(ARRIVAL) if ARRIVAL in names else 0
     times: list[float] = []
-    for number, line in enumerate(lines[1:], start=2):
-        if not line.strip():
+    for number, cells in rows[1:]:
+        if not any(cells):
             continue
-        cells = line.split(",")
-        text = cells[column].strip() if column < len(cells) else ""
+        text = cells[column] if column < len(cells) else ""
         try:
             time_s = float(text)
         except ValueError:
             time_s = np.nan
         if not (np.isfinite(time_s) and time_s >= 0):
-            raise BadConfig(f"trace {path}, line {number}: arrival_s is {text!r}; accepted: seconds, 0 or more")
+            raise BadConfig(f"trace {path}, line {number}: {ARRIVAL} is {text!r}; accepted: seconds, 0 or more")
         if times and time_s < times[-1]:
             raise BadConfig(
-                f"trace {path}, line {number}: arrival_s is {text!r} after {times[-1]:g}; accepted: ascending times"
+                f"trace {path}, line {number}: {ARRIVAL} is {text!r} after {times[-1]:g}; accepted: ascending times"
             )
         times.append(time_s)
     recorded = np.array(times)

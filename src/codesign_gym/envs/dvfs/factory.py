@@ -22,6 +22,13 @@ from codesign_gym.simulators import dvfs
 from codesign_gym.simulators.exits import library as exits
 from codesign_gym.simulators.exits.record import ExitRecords
 
+#: A control interval, in requests; it is to hold so many changes of all clocks.
+INTERVAL, CHANGES = 5.0, 4.0
+#: A deadline, in control intervals.
+SLACK = 2.0
+#: The most requests of an episode; their times and images are drawn at its start.
+REQUESTS = 1_000_000
+
 
 class Options(Arguments):
     """What can be chosen of a runtime-control environment; every field is plain data.
@@ -42,8 +49,9 @@ class Options(Arguments):
         burst: mean length of a burst, in control intervals.
         jitter: how late a periodic request may be, as a share of the period.
         trace: CSV file with a column ``arrival_s``; its first three quarters for ``search``, the rest for ``test``.
-        interval: length of a control interval.
-        slack: deadline of a request, from its arrival.
+        interval: length of a control interval; by default 5, or more where the device would else spend over a quarter
+            of it on changing its clocks.
+        slack: deadline of a request, from its arrival; by default two control intervals.
         rate_hz: requests a second, in place of ``load``.
         burst_rate_hz: in place of ``burst_load``.
         interval_s: in place of ``interval``.
@@ -74,8 +82,8 @@ class Options(Arguments):
     burst: float = Field(default=10.0, gt=0)
     jitter: float = Field(default=0.2, ge=0, lt=1)
     trace: str | None = None
-    interval: float = Field(default=5.0, gt=0)
-    slack: float = Field(default=10.0, gt=0)
+    interval: float | None = Field(default=None, gt=0)
+    slack: float | None = Field(default=None, gt=0)
     rate_hz: float | None = Field(default=None, gt=0)
     burst_rate_hz: float | None = Field(default=None, gt=0)
     interval_s: float | None = Field(default=None, gt=0)
@@ -131,14 +139,15 @@ def build(options: Options, traced: bool = False) -> DvfsCore:
 def assemble(options: Options, tables: Tables, traced: bool = False) -> DvfsCore:
     """The core of a device and a workload that are at hand; errors as in :func:`build`."""
     soc, unit_s = tables.soc, full_s(tables)
-    interval_s = options.interval_s or options.interval * unit_s
-    deadline_s = options.deadline_s or options.slack * unit_s
+    change_s = float(soc.transition_s.sum())
+    interval = options.interval or max(INTERVAL, np.ceil(CHANGES * change_s / unit_s))
+    interval_s = options.interval_s or interval * unit_s
+    deadline_s = options.deadline_s or (options.slack * unit_s if options.slack else SLACK * interval_s)
+    if interval_s <= change_s:
+        given = f"interval_s is {interval_s:.3g}" if options.interval_s else f"interval is {interval:g}"
+        least = f"{change_s:.3g}" if options.interval_s else f"{change_s / unit_s:.3g} requests of {unit_s:.3g} s"
+        raise BadConfig(f"{given}; accepted: more than {least}, the time that {soc.name} takes to change its clocks")
     tables.check_deadline(deadline_s)
-    if interval_s <= soc.transition_s.sum():
-        raise BadConfig(
-            f"interval_s is {interval_s:.3g}; accepted: more than {soc.transition_s.sum():.3g}, the time that "
-            f"{soc.name} takes to change its clocks"
-        )
     ambient_c = options.ambient_c
     if len(ambient_c) != 2 or not -40 <= ambient_c[0] <= ambient_c[1] <= soc.thermal.release_c:
         raise BadConfig(
@@ -147,9 +156,15 @@ def assemble(options: Options, tables: Tables, traced: bool = False) -> DvfsCore
         )
     if options.arrivals not in ARRIVALS:
         raise UnknownName("arrivals", options.arrivals, ARRIVALS)
+    arrivals = ARRIVALS[options.arrivals](options, unit_s, interval_s)
+    if arrivals.requests > REQUESTS:
+        raise BadConfig(
+            f"{options.arrivals} arrivals may bring {arrivals.requests:.3g} requests an episode of {options.horizon} "
+            f"intervals of {interval_s:.3g} s; accepted: {REQUESTS:.0e} or fewer, by a lower load, rate or horizon"
+        )
     return DvfsCore(
         tables=tables,
-        arrivals=ARRIVALS[options.arrivals](options, unit_s, interval_s),
+        arrivals=arrivals,
         observer=Observer(soc.names, tuple(tables.workload.names), tuple(options.hidden)),
         actions=view(options.action, (*soc.steps, len(tables.workload.thresholds))),
         weights=Weights(options.energy, options.misses, options.accuracy, options.throttling),

@@ -7,19 +7,17 @@ is then done with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign_gym.compiling import compiled
 from codesign_gym.envs.dvfs.device import Chip, Duty, Power
 from codesign_gym.envs.dvfs.state import DvfsState
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-F = TypeVar("F", bound=Callable[..., object])
 
 #: Share of the past in running means over intervals.
 MEMORY = 0.8
@@ -44,18 +42,7 @@ def advance(chip: Chip, power: Power, duty: Duty, state: DvfsState, wanted: Ints
     return DvfsState(**later), by_exit
 
 
-def _compiled(function: F) -> F:
-    """The function, compiled at its first call and kept on disk, where there is a place to write to.
-
-    Rounding is IEEE 754's, so that a device's bits are the same in every batch.
-    """
-    try:
-        return cast(F, numba.njit(cache=True, error_model="numpy", inline="always")(function))
-    except RuntimeError:  # numba finds no folder that it can write to
-        return cast(F, numba.njit(error_model="numpy", inline="always")(function))
-
-
-@_compiled
+@compiled
 def idle_state(residency_s: Floats, gap_s: float, demand: float) -> int:
     """The idle state that a device enters whenever it is out of work.
 
@@ -74,7 +61,7 @@ def idle_state(residency_s: Floats, gap_s: float, demand: float) -> int:
     return depth
 
 
-@_compiled
+@compiled
 def serve(
     duty: Duty,
     requests: Any,
@@ -133,7 +120,7 @@ def serve(
     return head, left, running, answer, late, correct
 
 
-@_compiled
+@compiled
 def spend(
     power: Power,
     interval_s: float,
@@ -196,7 +183,7 @@ def spend(
     return max(junction_c + junction_k, coldest), max(case_c + case_k, coldest)
 
 
-@_compiled
+@compiled
 def _advance(chip: Chip, power: Power, duty: Duty, state: Any, wanted: Ints, by_exit: Ints) -> None:
     """Turns the state into the next one, and counts requests by exit."""
     caps, strides, busiest, transition_s, transition_j, residency_s, waking_s, engage_c, release_c = chip

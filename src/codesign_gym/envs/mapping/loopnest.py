@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,7 @@ from codesign_gym.simulators.hardware.device import Device
 from codesign_gym.simulators.hardware.loopnest.execution import Operands, charge, occupied
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.hardware.loopnest.mapping import DRAM, INDEXED_BY, LEVELS, LOOPS, TENSORS, Mapping, Work
-from codesign_gym.simulators.hardware.loopnest.space import ORDERS, Genomes, Space
+from codesign_gym.simulators.hardware.loopnest.space import ORDERS, Space
 from codesign_gym.simulators.hardware.loopnest.traffic import traffic
 from codesign_gym.simulators.networks.layers import Network
 
@@ -88,7 +88,7 @@ class LoopNestMapper:
         level[real] = levels[choices[:, several : several + len(real)].T]
         order = np.zeros(picked.order.shape, dtype=np.int64)
         order[levels] = STATIONARY[choices[:, several + len(real) :].T]
-        return Genomes(picked.spatial, picked.factor, picked.loop, level, order).mapping
+        return replace(picked, level=level, order=order).mapping
 
     def occupancy(self, choices: Designs) -> NDArray[np.float64]:
         """Share of the fullest buffer."""

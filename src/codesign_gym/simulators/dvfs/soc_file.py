@@ -213,7 +213,7 @@ def build(content: SocFile, where: str) -> Soc:
         thermal = Thermal(**{name: number.value for name, number in _values(content.thermal).items()})
     except BadConfig as error:
         raise BadConfig(f"{where}: {error}") from None
-    caps = [content.domains[name].throttled_hz.value for name in names]
+    caps = [_cap(where, domain, content.domains[domain.clocks.name].throttled_hz.value) for domain in domains]
     everywhere = np.ones(len(names))
     states = [IdleState(RUNNING, everywhere, everywhere, 0.0, 0.0)]
     for name, idle in content.idle_states.items():
@@ -235,7 +235,7 @@ def build(content: SocFile, where: str) -> Soc:
         rest_share=content.rest_share.value,
         reference_c=content.reference_c.value,
         thermal=thermal,
-        throttled_index=tuple(int(domain.clocks.nearest(cap)) for domain, cap in zip(domains, caps, strict=True)),
+        throttled_index=tuple(caps),
         idle_states=tuple(states),
         assumed=tuple(path for path, source in sources.items() if source.startswith("Assumed")),
         sources=sources,
@@ -264,6 +264,17 @@ def _domain(name: str, content: DomainFile) -> Domain:
         if isinstance(number, Number) and field != "throttled_hz"
     }
     return Domain(clocks=ClockTable(name, **columns), **plain)
+
+
+def _cap(where: str, domain: Domain, hz: float) -> int:
+    """The step nearest to the highest clock under throttling, which lies within the table's."""
+    name, clock_hz = domain.clocks.name, domain.clocks.clock_hz
+    if not clock_hz[0] <= hz <= clock_hz[-1]:
+        raise BadConfig(
+            f"{where}: field 'domains.{name}.throttled_hz' is {hz:g}; accepted: {clock_hz[0]:g} to {clock_hz[-1]:g}, "
+            "as its clocks are"
+        )
+    return int(domain.clocks.nearest(hz))
 
 
 def _idle_state(name: str, content: IdleFile, domains: Sequence[str]) -> IdleState:

@@ -49,16 +49,17 @@ class Work:
         """The work of a layer table, summed over its last axis: shape (...).
 
         Normalisations and activation functions are part of the kernel before them. Every other row is a kernel that
-        reads its inputs and parameters and writes its outputs once; reuse between kernels is not modelled.
+        reads its inputs and parameters and writes its outputs once, as does every step of a recurrence; reuse between
+        kernels is not modelled.
 
         Args:
             layers: columns of shape (..., layers).
             bits: of a number in memory.
         """
-        op = np.asarray(layers.op)
-        runs = np.asarray(layers.valid * 1) * ~np.isin(op, [int(fused) for fused in FUSED])
-        moved = layers.in_elements + layers.out_elements + layers.parameters
-        plain = runs * ~np.asarray(layers.multiplies) * np.asarray(layers.out_elements)
+        op, once = np.asarray(layers.op), layers.one_step()
+        runs = np.asarray(layers.valid * layers.steps) * ~np.isin(op, [int(fused) for fused in FUSED])
+        moved = once.in_elements + once.out_elements + once.parameters
+        plain = runs * ~np.asarray(layers.multiplies) * np.asarray(once.out_elements)
         return cls(
             operations=np.asarray(2 * layers.macs + plain, dtype=np.float64).sum(-1),
             bytes=np.asarray(runs * moved, dtype=np.float64).sum(-1) * bits / 8,

@@ -7,12 +7,14 @@ columns are read-only, and sound since it was made; others are looked at every t
 
 from __future__ import annotations
 
+import difflib
 import math
 import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
 from math import inf
 from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from codesign_gym.simulators.networks import layers as tables
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+Answer = TypeVar("Answer")
 
 
 class Limits(NamedTuple):
@@ -31,6 +34,7 @@ class Limits(NamedTuple):
     least: float
     most: float
     accepted: str
+    names: tuple[str, ...] = ()  # of a choice by name, in the order of their positions
 
 
 def _limits(gt: float = -inf, ge: float = -inf, lt: float = inf, le: float = inf) -> Limits:
@@ -49,6 +53,7 @@ BITS = _limits(gt=0, le=64)
 def checked(cost: Method) -> Method:
     """A model's ``cost(layers, bits, ...)`` that refuses what is no layer, no bitwidth or no knob.
 
+    The model is asked for one step of every row; its costs are multiplied by the steps that the row runs.
     NumPy bitwidths are brought to the library of a knob of torch, and layers of another library to the bitwidths'.
 
     Raises:
@@ -58,7 +63,7 @@ def checked(cost: Method) -> Method:
 
     @wraps(cost)
     def asked(model: object, layers: Layers, bits: Array, *args: Any, **kwargs: Any) -> Any:
-        check_layers(layers)
+        steps = None if runs_once(layers) else layers.steps
         check_bits(bits, tuple(layers.op.shape))
         check_knobs(model, tuple(layers.op.shape), tuple(bits.shape[:-1]))
         if isinstance(bits, np.ndarray):
@@ -66,7 +71,10 @@ def checked(cost: Method) -> Method:
             bits = bits if knob is None else beside(bits, knob)
         if isinstance(layers.op, np.ndarray) != isinstance(bits, np.ndarray) and not hasattr(model, "lower"):
             layers = layers.map(lambda column: beside(plain(column), bits))  # who lowers rows brings them along itself
-        return cost(model, layers, bits, *args, **kwargs)
+        if steps is None:
+            return cost(model, layers, bits, *args, **kwargs)
+        costs = cost(model, layers.one_step(), bits, *args, **kwargs)
+        return costs.times(steps if isinstance(steps, type(costs.latency_s)) else beside(plain(steps), costs.latency_s))
 
     return cast(Method, asked)
 
@@ -87,16 +95,45 @@ def checked_lowered(column: str) -> Callable[[Method], Method]:
     return decorate
 
 
+#: Tables of read-only columns that were looked at, and whether every row has one step: they stay as they are.
+_KNOWN: WeakKeyDictionary[Layers, bool] = WeakKeyDictionary()
+
+
 def check_layers(layers: Any) -> None:
     """Refuse what is no layer table; raises as :func:`checked`."""
+    runs_once(layers)
+
+
+def runs_once(layers: Any) -> bool:
+    """Whether every row of a layer table is known to have one step; refuses what is none, as :func:`checked`."""
     if not isinstance(layers, Layers):
         hint = "its attribute layers" if hasattr(layers, "layers") else "Layers"
         raise UnsupportedNetwork(f"field 'layers' is a {type(layers).__name__}; accepted: {hint}")
     if is_tracing() or str(getattr(layers.op, "device", "cpu")) != "cpu":
-        return
-    own = all(isinstance(column, np.ndarray) and not column.flags.writeable for column in vars(layers).values())
-    if not own:
+        return False
+    if (known := _KNOWN.get(layers)) is not None:
+        return known
+    once = isinstance(layers.steps, np.ndarray) and bool((layers.steps == 1).all())
+    if all(isinstance(column, np.ndarray) and not column.flags.writeable for column in vars(layers).values()):
+        _KNOWN[layers] = once
+    else:
         tables.check(layers)
+    return once
+
+
+def remembered(work: Callable[[Layers], Answer]) -> Callable[[Layers], Answer]:
+    """A function of layers whose answer is kept as long as the table lives, where its columns stay as they are."""
+    answers: WeakKeyDictionary[Layers, Answer] = WeakKeyDictionary()
+
+    @wraps(work)
+    def answer(layers: Layers) -> Answer:
+        if layers not in _KNOWN:
+            return work(layers)
+        if (known := answers.get(layers)) is None:
+            known = answers[layers] = work(layers)
+        return known
+
+    return answer
 
 
 def check_bits(bits: Array, rows: tuple[int, ...], accepted: Limits = BITS) -> None:
@@ -143,14 +180,25 @@ def check_knobs(model: object, *shapes: tuple[int, ...]) -> None:
         elif not limits[0] <= value <= limits[1]:
             raise BadConfig(f"parameter {name!r} is {value}; accepted: {limits.accepted}")
     for name, value in knobs.items():
-        if not hasattr(value, "shape"):
-            raise BadConfig(f"parameter {name!r} is a {type(value).__name__}; accepted: a number, or an array of them")
+        if not hasattr(value, "shape") or (isinstance(value, np.ndarray) and value.dtype.kind not in "biuf"):
+            raise BadConfig(_no_number(name, value, limited[name]))
         _check_shape(name, knobs, shapes)
         if not within(value, limited[name]):
             numbers = plain(value).ravel()
             position = int(np.flatnonzero(_outside(numbers, limited[name]))[0])
             where = f" at position {position}" if numbers.size > 1 else ""
             raise BadConfig(f"parameter {name!r} is {numbers[position]:g}{where}; accepted: {limited[name].accepted}")
+
+
+def _no_number(name: str, value: object, limits: Limits) -> str:
+    """What is wrong with a parameter that is neither a number nor an array of them."""
+    if not limits.names:
+        kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+        return f"parameter {name!r} is {kind}; accepted: a number, or an array of them"
+    said = str(value.ravel()[0] if isinstance(value, np.ndarray) and value.size else value)
+    near = difflib.get_close_matches(said, limits.names, n=1, cutoff=0.5)
+    meant = f"; did you mean {limits.names.index(near[0])}, for {near[0]!r}?" if near else ""
+    return f"parameter {name!r} is {said!r}; accepted: the position of a name, {limits.accepted}{meant}"
 
 
 def _check_shape(name: str, knobs: Mapping[str, Array], shapes: tuple[tuple[int, ...], ...]) -> None:
@@ -177,6 +225,12 @@ def bounds(model: type) -> Mapping[str, Limits]:
         }
         if rules and getattr(hint, "__origin__", None) in NUMBERS:
             found[name] = _limits(**rules)
+        named = [
+            part.func.names for part in getattr(hint, "__metadata__", ()) if hasattr(getattr(part, "func", 0), "names")
+        ]
+        if named:
+            accepted = ", ".join(f"{position} ({one})" for position, one in enumerate(named[0]))
+            found[name] = Limits(0, len(named[0]) - 1, accepted, named[0])
     return found
 
 
@@ -200,7 +254,7 @@ def within(array: Array, limits: Limits) -> bool:
     """Whether all of an array lies between two numbers; also where it has no values to look at."""
     if 0 in array.shape:
         return True
-    least, most, _ = limits
+    least, most = limits.least, limits.most
     if isinstance(array, np.ndarray | np.generic):
         # The least of NaN and others is NaN; Python's own numbers are compared several times as fast.
         return bool(array.min().item() >= least and array.max().item() <= most)

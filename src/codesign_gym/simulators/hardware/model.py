@@ -7,8 +7,11 @@ arrays that broadcast against the leading axes, which turns them into accelerato
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial, reduce
+from itertools import product
+from operator import mul
 from types import MappingProxyType
 from typing import Protocol
 
@@ -57,6 +60,20 @@ class Costs:
             detail={name: function(column) for name, column in self.detail.items()},
         )
 
+    def times(self, steps: Array) -> Costs:
+        """The costs of so many runs of every row, one after another, shape (..., layers); weights are stored once."""
+        return replace(self.map(lambda column: column * steps), size_bytes=self.size_bytes)
+
+    def plus(self, other: Costs) -> Costs:
+        """What two take together, column by column; the hardware is the same."""
+        return replace(
+            self,
+            latency_s=self.latency_s + other.latency_s,
+            size_bytes=self.size_bytes + other.size_bytes,
+            energy_j=None if self.energy_j is None else self.energy_j + other.energy_j,
+            detail={name: column + other.detail[name] for name, column in self.detail.items()},
+        )
+
     def aligned(self) -> Costs:
         """The costs with all columns over layers of one shape, where some hang on fewer axes than others."""
         columns = [self.latency_s, self.size_bytes, *self.detail.values()]
@@ -97,6 +114,28 @@ def operand_bits(layers: Layers, bits: Array) -> tuple[Array, Array]:
     xp = array_namespace(bits)
     weights, activations = real(bits[..., 0]), real(bits[..., 1])
     return xp.where(layers.op == int(Op.MATMUL), activations, weights), activations
+
+
+def between(at: Callable[[Array], Costs], bits: Array, widths: Sequence[int]) -> Costs:
+    """Costs at real bitwidths, bilinear between those at the whole ones around them.
+
+    Continuous where what is decided at whole bitwidths (a tiling) changes, and as monotone as it is there.
+
+    Args:
+        at: costs at whole bitwidths, of shape (..., layers, 2).
+        bits: real, of that shape; what rounds to none of the widths costs NaN.
+        widths: that there are, two or more, ascending.
+    """
+    xp = array_namespace(bits)
+    nearest = xp.round(bits)
+    low = xp.clip(xp.floor(bits), widths[0], widths[-2])
+    share = xp.where((nearest >= widths[0]) & (nearest <= widths[-1]), bits - low, xp.nan)  # of the next width
+    corners = []
+    for weight, activation in product((0, 1), repeat=2):
+        part = (share[..., 0] if weight else 1 - share[..., 0]) * (share[..., 1] if activation else 1 - share[..., 1])
+        costs = at(xp.stack([low[..., 0] + weight, low[..., 1] + activation], -1))
+        corners.append(costs.map(partial(mul, part)))
+    return reduce(Costs.plus, corners)
 
 
 class CostModel(Protocol):

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from array_api_compat import array_namespace
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.model import Costs, Unit, real, weight_bytes
 from codesign_gym.simulators.hardware.roofline import OPS_PER_MAC, moved_bits
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
+from codesign_gym.simulators.hardware.systolic.form import PositionIn
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
+
+#: Where utilisation counts, by name in files: see :class:`RefinedRoofline`.
+FORMS = ("monotone", "annette")
+MONOTONE, ANNETTE = range(2)
 
 
 @dataclass(frozen=True)
@@ -24,21 +29,21 @@ class RefinedRoofline:
     """A roofline of its own for convolutions, products and pools; the utilisation of convolutions.
 
     A dimension of size D that is unrolled s-fold is used to ``u = D / (ceil(D/s) * s)``, softened by how
-    far the hardware really depends on it, ``1 / ((1 - alpha) + alpha / u)``. Where a convolution takes
-    longer to compute than to move, ``ops / peak``, its time is divided by the product over output rows,
-    output columns, input channels and filters. Where moving takes longer, it is not: time jumps at the
-    ridge, exactly as in the original, so that a convolution is NOT monotone in ``bytes_per_s``, nor in its
-    bitwidths: a little more bandwidth at the ridge makes it slower, by one over its utilisation at most.
-    Products and pools are monotone. The monotone ``max(ops / peak / utilisation, bytes / bandwidth)`` is not ANNETTE's
-    form, to which its peaks and bandwidths were fitted: it differs in 16 % (NCS2) and 26 % (DNNDK) of a grid of
-    convolutions, by 9 % and 44 % on average over all of it. A step of 1 switches a dimension off.
+    far the hardware really depends on it, ``1 / ((1 - alpha) + alpha / u)``. A convolution takes
+    ``max(ops / peak / utilisation, bytes / bandwidth)``, the utilisation being the product over output rows,
+    output columns, input channels and filters. A step of 1 switches a dimension off.
+
+    ``form`` chooses between that, ``monotone``, and ``annette``: ANNETTE divides by the utilisation only where
+    ``ops / peak`` is above ``bytes / bandwidth``, so that time jumps at the ridge and a little more bandwidth, or
+    fewer bits, may be slower by one over the utilisation. Its peaks and bandwidths were fitted in that form. The two
+    differ only between that ridge and the one of ``monotone``, by what ``codesign-gym verify annette`` prints.
 
     Convolutions read ``output positions * stride**2`` pixels. Depthwise convolutions have no utilisation.
     NORM and ACTIVATION rows are free: ANNETTE's mapping models merge them into what they follow. Other
     rows move their bytes. Grouped convolutions use the channels of a group.
 
     Trained on 8-bit (DNNDK) or 16-bit (NCS2) layers; bytes scale with the bitwidths given, peaks do not.
-    No energy. Any parameter may be an array that broadcasts against the leading axes. The array API
+    No energy. Any parameter but ``form`` may be an array that broadcasts against the leading axes. The array API
     throughout, so NumPy and torch both work.
     """
 
@@ -58,6 +63,7 @@ class RefinedRoofline:
     dense_bytes_per_s: Annotated[float, Unit("B/s"), Field(gt=0)]
     pool_bytes_per_s: Annotated[float, Unit("B/s"), Field(gt=0)]
     launch_s: Annotated[float, Unit("s"), Field(ge=0)]
+    form: Annotated[int, Unit("name"), BeforeValidator(PositionIn(FORMS)), Field(ge=0, lt=len(FORMS))]
 
     @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
@@ -66,7 +72,7 @@ class RefinedRoofline:
         Args:
             layers: columns of shape (..., layers).
             bits: shape (..., layers, 2), weight and activation bitwidths.
-            rounding: how unrolled dimensions are rounded up, for gradients in the steps.
+            rounding: exact, or relaxed for gradients in the steps and smoothness at the ridge.
         """
         xp = array_namespace(bits)
         bits = real(bits)
@@ -85,7 +91,9 @@ class RefinedRoofline:
         moved = (moved_bits(layers, bits) + convolution * layers.valid * read * bits[..., 1]) / 8
         computing, moving = OPS_PER_MAC * layers.macs / peak, moved / bandwidth
         refined = xp.where(convolution & ~layers.depthwise, computing / self.utilisation(layers, rounding), computing)
-        busy = xp.where(computing > moving, refined, moving) + self.launch_s
+        if self.form == ANNETTE:
+            refined = xp.where(computing > moving, refined, computing)
+        busy = rounding.maximum(refined, moving) + self.launch_s
         return Costs(
             xp.where(merged | (layers.valid == 0), zero, busy),
             weight_bytes(layers, bits),

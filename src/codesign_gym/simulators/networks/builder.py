@@ -92,15 +92,16 @@ class Builder:
         return net
 
     def lstm(self, name: str, layer: int, hidden: int) -> Builder:
-        """A layer of LSTM cells over all positions, with two biases; names are those of torch's parameters."""
-        steps = self.height * self.width
-        products = (("ih", self.channels), ("hh", hidden))
-        net = self
-        for kind, features in products:
-            row = rows.product(Op.LINEAR, 1, steps, 4 * hidden, features, extra_parameters=4 * hidden)
-            net = net._with(f"{name}.weight_{kind}_l{layer}", row)
-        net = replace(net, channels=4 * hidden).activation(f"{name}.gates_l{layer}")
-        return replace(net, channels=hidden).elementwise(f"{name}.state_l{layer}")
+        """A layer of LSTM cells, a step a position, with two biases; names are those of torch's parameters."""
+        steps, gates = self.height * self.width, 4 * hidden
+        made = {
+            f"weight_ih_l{layer}": rows.product(Op.LINEAR, 1, steps, gates, self.channels, gates),
+            f"weight_hh_l{layer}": rows.product(Op.LINEAR, 1, 1, gates, hidden, gates, steps),
+            f"gates_l{layer}": rows.pointwise(Op.ACTIVATION, (gates, 1, 1), steps=steps),
+            f"state_l{layer}": rows.pointwise(Op.ELEMENTWISE, (hidden, 1, 1), steps=steps),
+        }
+        named = tuple((f"{name}.{part}", row) for part, row in made.items())
+        return replace(self, channels=hidden, layers=(*self.layers, *named))
 
     def flatten(self) -> Builder:
         """The feature map as one vector; free."""

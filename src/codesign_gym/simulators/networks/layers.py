@@ -32,7 +32,8 @@ class Op(IntEnum):
 
 
 WEIGHTED = (Op.CONV, Op.LINEAR)
-_CONV, _LINEAR, _MATMUL = int(Op.CONV), int(Op.LINEAR), int(Op.MATMUL)  # NumPy compares with numbers 5 times as fast
+# NumPy compares with numbers 5 times as fast. Those up to LINEAR have weights.
+_CONV, _LINEAR, _MATMUL = int(Op.CONV), int(Op.LINEAR), int(Op.MATMUL)
 
 
 class Gemm(NamedTuple):
@@ -55,6 +56,9 @@ class Layers:
     positions it is applied to (tokens, say) are its height and width. ``groups == in_channels``
     marks a depthwise convolution. A MATMUL row is a LINEAR row whose "weights" are a second
     activation, another one for every image: with H heads it has H groups.
+
+    All columns but ``steps`` are of one step: a product with the state of a recurrence runs once for every time
+    step, each after the one before. Its MACs and elements count all steps, its weights and trained numbers one.
     """
 
     op: Array  # an Op each
@@ -71,6 +75,7 @@ class Layers:
     out_width: Array
     extra_parameters: Array  # trained numbers that are not weights: biases, or a NORM row's scale and shift
     valid: Array  # 1 where the row exists, 0 where it pads a batch
+    steps: Array  # times that the row runs, one after another
 
     def runs(self, op: Op) -> Array:
         """Whether the row is of this operator, bool.
@@ -82,12 +87,12 @@ class Layers:
     @property
     def weighted(self) -> Array:
         """Whether the row multiplies by weights (and so can be quantized), bool."""
-        return (self.valid == 1) & ((self.op == _CONV) | (self.op == _LINEAR))
+        return (self.valid == 1) & (self.op <= _LINEAR)
 
     @property
     def multiplies(self) -> Array:
         """Whether the row is made of multiply-accumulates, with weights or between activations, bool."""
-        return (self.valid == 1) & ((self.op == _CONV) | (self.op == _LINEAR) | (self.op == _MATMUL))
+        return (self.valid == 1) & ((self.op <= _LINEAR) | (self.op == _MATMUL))
 
     @property
     def depthwise(self) -> Array:
@@ -101,7 +106,7 @@ class Layers:
 
     @property
     def positions(self) -> Array:
-        """Output positions over the whole batch (GEMM's M)."""
+        """Output positions of a step over the whole batch (GEMM's M)."""
         return self.batch * self.out_height * self.out_width
 
     @property
@@ -116,12 +121,12 @@ class Layers:
 
     @property
     def macs(self) -> Array:
-        """Multiply-accumulates over the whole batch; zero for rows that multiply nothing."""
-        return self.multiplies * self.out_channels * self.reduction * self.positions
+        """Multiply-accumulates of all steps over the whole batch; zero for rows that multiply nothing."""
+        return self.multiplies * self.steps * self.out_channels * self.reduction * self.positions
 
     @property
     def gemm(self) -> Gemm:
-        """The rows as matrix products: a group each, and for a MATMUL row also an image each."""
+        """A step of the rows as matrix products: a group each, and for a MATMUL row also an image each."""
         multiplies = self.multiplies
         product = multiplies & (self.op == _MATMUL)
         images = 1 + product * (self.batch - 1)
@@ -140,13 +145,13 @@ class Layers:
 
     @property
     def in_elements(self) -> Array:
-        """Elements of the input tensor over the whole batch."""
-        return self.valid * self.batch * self.in_channels * self.in_height * self.in_width
+        """Elements of the input tensor of all steps over the whole batch."""
+        return self.valid * self.steps * self.batch * self.in_channels * self.in_height * self.in_width
 
     @property
     def out_elements(self) -> Array:
-        """Elements of the output tensor over the whole batch."""
-        return self.valid * self.positions * self.out_channels
+        """Elements of the output tensor of all steps over the whole batch."""
+        return self.valid * self.steps * self.positions * self.out_channels
 
     def map(self, function: Any) -> Layers:
         """The table with ``function`` applied to every column."""
@@ -155,6 +160,10 @@ class Layers:
     def read_only(self) -> Layers:
         """The same NumPy columns, not to be written to: what was :func:`check`-ed is taken to be sound by this."""
         return self.map(_read_only)
+
+    def one_step(self) -> Layers:
+        """The same table with a single step of every row."""
+        return replace(self, steps=self.steps * 0 + 1)
 
     def with_batch(self, batch: Array) -> Layers:
         """The same table at another batch size: a number, or an array that broadcasts with the columns.

@@ -124,10 +124,7 @@ def _heads(call: Call, position: int, attribute: str, past: int) -> operands.Hea
 
 
 def _recurrent(call: Call) -> list[Part]:
-    """Products with the input and with the state for all steps, then the gates and the new state.
-
-    The state's product comes step by step: its row has a position per step, and one weight matrix.
-    """
+    """A product with the input for all steps; step by step, the product with the state, gates and new state."""
     entry, recurrence = call.weight(1), call.weight(2)
     directions, gates, features = _rank3(entry.shape)
     *same, hidden = _rank3(recurrence.shape)
@@ -135,17 +132,18 @@ def _recurrent(call: Call) -> list[Part]:
     if entering != features or same != [directions, gates] or hidden < 1 or gates % hidden:
         shapes = [list(operand.shape) for operand in (call.operand(0), entry, recurrence)]
         raise UnsupportedNetwork(f"a recurrent layer over {shapes[0]} with weights {shapes[1]} and {shapes[2]}")
-    positions, biases = first * second, parameters(call.inputs[3:4])
+    steps, images = (second, first) if call.number("layout", 0) else (first, second)
+    biases = parameters(call.inputs[3:4])
     peepholes = parameters(call.inputs[7:8])
     products = [
-        rows.product(Op.LINEAR, 1, positions, directions * gates, features, biases // 2),
-        rows.product(Op.LINEAR, directions, positions, gates, hidden, biases - biases // 2 + peepholes),
+        rows.product(Op.LINEAR, 1, steps * images, directions * gates, features, biases // 2),
+        rows.product(Op.LINEAR, directions, images, gates, hidden, biases - biases // 2 + peepholes, steps),
     ]
     return [
         Part(products[0], entry, "input"),
         Part(products[1], recurrence, "recurrence"),
-        Part(rows.pointwise(Op.ACTIVATION, (directions * gates, positions, 1)), suffix="gates"),
-        Part(rows.pointwise(Op.ELEMENTWISE, (directions * hidden, positions, 1)), suffix="state"),
+        Part(rows.pointwise(Op.ACTIVATION, (directions * gates, images, 1), steps=steps), suffix="gates"),
+        Part(rows.pointwise(Op.ELEMENTWISE, (directions * hidden, images, 1), steps=steps), suffix="state"),
     ]
 
 

@@ -55,13 +55,14 @@ def linear(input_shape: Shape, output_shape: Shape, extra_parameters: int = 0) -
     }
 
 
-def product(op: Op, groups: int, m: int, n: int, k: int, extra_parameters: int = 0) -> Row:
-    """``groups`` matrix products of m x k by k x n: LINEAR (n x k weights each) or MATMUL."""
+def product(op: Op, groups: int, m: int, n: int, k: int, extra_parameters: int = 0, steps: int = 1) -> Row:
+    """``groups`` matrix products of m x k by k x n in every step: LINEAR (n x k weights each) or MATMUL."""
     return {
         "op": op,
         **_sizes((groups * k, m, 1), (groups * n, m, 1)),
         "groups": groups,
         "extra_parameters": extra_parameters,
+        "steps": steps,
     }
 
 
@@ -106,9 +107,9 @@ def pool(input_shape: Shape, output_shape: Shape, window: Shape, stride: Shape =
     }
 
 
-def pointwise(op: Op, size: Geometry, extra_parameters: int = 0) -> Row:
+def pointwise(op: Op, size: Geometry, extra_parameters: int = 0, steps: int = 1) -> Row:
     """A row that leaves the size as it is: NORM, ELEMENTWISE or ACTIVATION."""
-    return {"op": op, **_sizes(size, size), "extra_parameters": extra_parameters}
+    return {"op": op, **_sizes(size, size), "extra_parameters": extra_parameters, "steps": steps}
 
 
 def channels_first(shape: Shape) -> Geometry:

@@ -40,6 +40,7 @@ CONV_FIELDS = (
 GEMM_FIELDS = ("Layer", "M", "N", "K")
 DEPTHWISE = "DP"  # in a layer's name
 LARGEST_FILE = 2**24  # bytes
+LARGEST_PARTS = 2**20  # lines, of 16 bytes and more, that a file of that size cannot have more of
 
 
 def from_csv(path: str | Path) -> Network:
@@ -77,23 +78,26 @@ def to_csv(network: Network, path: str | Path) -> None:
     """Write the layers that multiply as a topology file: of matrix products where there are no convolutions.
 
     Whatever reads it counts the same multiplications: padding becomes part of the input's size; a depthwise
-    convolution gets ``DP`` in its name; the groups of another, and the heads of attention, become layers of
-    their own (whose second operand then reads as weights); and a matrix product among convolutions becomes a
-    1 x 1 convolution.
+    convolution gets ``DP`` in its name; the groups of another, the heads of attention and the time steps of a
+    recurrence become layers of their own (whose second operand then reads as weights of their own); and a matrix
+    product among convolutions becomes a 1 x 1 convolution.
 
     Raises:
-        UnsupportedNetwork: if the table holds more than one image.
+        UnsupportedNetwork: if the table holds more than one image, or more than 2**20 groups and steps.
         StorageError: if the file cannot be written.
     """
     table = network.rows(network.layers.multiplies)
     if (table.layers.batch != 1).any():
         raise UnsupportedNetwork(f"network {network.name!r}: a batch; accepted in a topology file: one image")
+    if (parts := sum(int(count) for count in table.layers.groups * table.layers.steps)) > LARGEST_PARTS:
+        raise UnsupportedNetwork(f"network {network.name!r}: {parts} groups and steps; accepted: at most 2**20")
     convolutions = bool((table.layers.op == Op.CONV).any())
     columns = zip(*(getattr(table.layers, column).tolist() for column in READ), strict=True)
     records = [dict(zip(READ, values, strict=True)) for values in columns]
     lines = chain.from_iterable(
-        (_conv_lines if convolutions else _gemm_lines)(_safe(name), record)
+        (_conv_lines if convolutions else _gemm_lines)(_numbered(_safe(name), step, record["steps"]), record)
         for name, record in zip(table.layer_names, records, strict=True)
+        for step in range(record["steps"])
     )
     header = CONV_FIELDS if convolutions else GEMM_FIELDS
     write_text(Path(path), "".join(", ".join(map(str, line)) + ",\n" for line in (header, *lines)))
@@ -111,6 +115,7 @@ READ = (
     "in_width",
     "out_height",
     "out_width",
+    "steps",
 )
 
 Line = tuple[str | int, ...]

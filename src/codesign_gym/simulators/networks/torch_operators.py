@@ -100,13 +100,16 @@ def _heads(shape: Shape) -> operands.Heads:
 
 
 def _recurrent(call: Call, gates: int) -> list[Part]:
-    """For each layer and direction a product a matrix, with its bias, for all steps; then gates and new state.
+    """For each layer and direction a product a matrix, with its bias; then gates and new state.
 
-    The products with the state come step by step: such a row has a position per step, and one weight matrix.
+    The product with the input is one of all steps. What hangs on the state before comes step by step.
     """
+    if "batch_first" not in call.arguments:
+        raise UnsupportedNetwork("a recurrent layer over packed sequences; accepted: padded ones")
     stored = [_stored(parameter) for parameter in call.arguments["params"]]
     each = len(stored) // (call.arguments["num_layers"] * (1 + call.arguments["bidirectional"]))
-    steps = prod(call.output_shape[:-1])
+    first, second = call.output_shape[:2]
+    steps, images = (second, first) if call.arguments["batch_first"] else (first, second)
     parts = []
     for start in range(0, len(stored), each):
         layer = stored[start : start + each]
@@ -114,10 +117,13 @@ def _recurrent(call: Call, gates: int) -> list[Part]:
         biases = [parameter for parameter in layer if len(parameter.shape) == 1]
         for matrix, bias in zip_longest(matrices, biases):
             leaving, entering = matrix.shape
-            parts.append(Part(rows.product(Op.LINEAR, 1, steps, leaving, entering, parameters([bias])), matrix))
+            times, at_once = (1, steps * images) if matrix is matrices[0] else (steps, images)
+            row = rows.product(Op.LINEAR, 1, at_once, leaving, entering, parameters([bias]), times)
+            parts.append(Part(row, matrix))
         width = matrices[0].shape[0]
-        parts.append(Part(rows.pointwise(Op.ACTIVATION, (width, steps, 1)), suffix="gates"))
-        parts.append(Part(rows.pointwise(Op.ELEMENTWISE, (width // gates, steps, 1)), suffix="state"))
+        gated, made = ((channels, images, 1) for channels in (width, width // gates))
+        parts.append(Part(rows.pointwise(Op.ACTIVATION, gated, steps=steps), suffix="gates"))
+        parts.append(Part(rows.pointwise(Op.ELEMENTWISE, made, steps=steps), suffix="state"))
     return parts
 
 

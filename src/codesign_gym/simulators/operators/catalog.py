@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codesign_gym.catalog import Catalog
+from codesign_gym.catalog import Catalog, beside
 from codesign_gym.errors import BadConfig
 from codesign_gym.records import read_record
 from codesign_gym.simulators.operators.expansion import expand
@@ -49,7 +49,8 @@ def load(name: str) -> OperatorSpace:
     """
     found = CATALOG.locate(name)
     if isinstance(found, Path):
-        return expand(name, read_record(SpaceFile, found))
+        content = read_record(SpaceFile, found)
+        return expand(name, content.model_copy(update={"device": beside(content.device, found)}))
     space = found() if callable(found) else found
     if not isinstance(space, OperatorSpace):
         raise BadConfig(f"space {name!r} is a {type(space).__name__}; accepted: OperatorSpace")

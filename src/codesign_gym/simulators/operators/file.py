@@ -95,7 +95,7 @@ class SpaceFile(Record):
         entries: block to the name that its operators have in look-up tables, with the fields of
             :class:`~codesign_gym.simulators.operators.space.Site` and of :class:`Operator` in braces. Without
             it, operators are called ``<layer>.<operator>``, and what is not searched is not looked up.
-        device: one whose model costs every operator.
+        device: id of one whose model costs every operator, or its file, relative to this one.
         data: ``"package.module:function"`` that loads the images on which a supernet of this space is trained.
         training: how that supernet is trained.
     """

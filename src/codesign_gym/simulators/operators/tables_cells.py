@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.calibration.sheet import Sheet, read_sheet
 from codesign_gym.simulators.operators.space import Designs, OperatorSpace
-from codesign_gym.simulators.operators.tables import refuse_repeated
+from codesign_gym.simulators.operators.tables import figures, listed, refuse_repeated
 
 #: Columns that number architectures, and columns that write them out.
 NUMBERS = ("index", "nb201_index", "arch_idx")
@@ -43,7 +43,8 @@ def read_cells(
         BadConfig: naming the file and the row or cell that is missing, repeated, or no positive number.
     """
     sheet = read_sheet(path)
-    return _placed(sheet, sheet.real(column, zero=False) * unit, space, named)
+    names = sheet.texts(_first(sheet, (*TEXTS, *NUMBERS)))
+    return _placed(sheet, figures(sheet, column, False, names) * unit, space, named)
 
 
 def read_accuracies(path: Path, space: OperatorSpace, column: str) -> NDArray[np.float64]:
@@ -53,7 +54,7 @@ def read_accuracies(path: Path, space: OperatorSpace, column: str) -> NDArray[np
         BadConfig: also for a row below 0 or above 100 per cent.
     """
     sheet = read_sheet(path)
-    percent = sheet.real(column, zero=True)
+    percent = figures(sheet, column, True, sheet.texts(_first(sheet, (*TEXTS, *NUMBERS))))
     sheet.refuse(percent > 100, column, "0 to 100 per cent")
     return _placed(sheet, percent * 0.01, space, None)
 
@@ -76,13 +77,13 @@ def _placed(sheet: Sheet, values: NDArray[np.float64], space: OperatorSpace, nam
         )
     designs = _designs(sheet, space) if _first(sheet, TEXTS) else _numbered(sheet, space, named)
     place = np.ravel_multi_index(tuple(designs.T), sizes)
-    refuse_repeated(sheet, place, "architecture")
+    refuse_repeated(sheet, place, "architecture", sheet.texts(_first(sheet, (*TEXTS, *NUMBERS))))
     dense = np.full(prod(sizes), np.nan)
     dense[place] = values
     missing = np.flatnonzero(np.isnan(dense))
     if missing.size:
-        first = written(space, np.stack(np.unravel_index(missing[:1], sizes), axis=-1)[0])
-        raise BadConfig(f"{sheet.path}: {missing.size} of {len(dense)} cells are missing; the first is {first}")
+        absent = listed([written(space, design) for design in np.stack(np.unravel_index(missing, sizes), axis=-1)])
+        raise BadConfig(f"{sheet.path}: {missing.size} of {len(dense)} cells are missing: {absent}")
     return dense.reshape(sizes)
 
 

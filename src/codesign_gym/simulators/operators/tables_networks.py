@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.calibration.sheet import read_sheet
 from codesign_gym.simulators.operators.space import Designs, OperatorSpace
-from codesign_gym.simulators.operators.tables import refuse_repeated
+from codesign_gym.simulators.operators.tables import figures, refuse_repeated
 
 #: Share of the measured networks that a fit is not shown.
 HELD_OUT = 0.2
@@ -58,8 +58,9 @@ def read_networks(path: Path, space: OperatorSpace, device: str) -> tuple[Design
             found[row] = [known.get(code, -1) for known, code in zip(index, codes, strict=True)]
     accepted = f"{len(space)} numbers below {len(space.codes)}"
     sheet.refuse(np.asarray((found < 0).any(-1)), "arch", accepted)
-    refuse_repeated(sheet, np.unique(found, axis=0, return_inverse=True)[1].ravel(), "architecture")
-    return found, sheet.real(device, zero=False) * 1e-3
+    names = sheet.texts("arch")
+    refuse_repeated(sheet, np.unique(found, axis=0, return_inverse=True)[1].ravel(), "architecture", names)
+    return found, figures(sheet, device, False, names) * 1e-3
 
 
 def fit(space: OperatorSpace, designs: Designs, latency_s: NDArray[np.float64]) -> Additive:

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from codesign_gym.errors import BadConfig
 
+#: By how much a probability may miss 0 to 1: straight-through samples are a choice plus a difference of two numbers.
+ROUNDING = 1e-4
+
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """Predicts one figure of designs in the unit of its targets, with gradients.
+    """Predicts one figure of designs in the unit of its targets, with gradients; only where it was fitted.
 
     Attributes:
         body: from probabilities (batch, knobs, choices) to standardised targets (batch, 1); not to be changed.
@@ -42,7 +45,8 @@ class Predictor:
         """Predictions of shape (batch,) of one-hot (batch, knobs, choices); of mixtures, an interpolation of them.
 
         Raises:
-            BadConfig: for another shape, or for probability of a choice that no design had which it was fitted to.
+            BadConfig: for another shape, what is no probability, or probability of a choice that no design had which
+                it was fitted to.
         """
         self._refuse_unseen(probabilities.detach())
         return self._answer(probabilities)
@@ -51,8 +55,9 @@ class Predictor:
         """Predictions of shape (batch,) of designs of shape (batch, knobs).
 
         Raises:
-            BadConfig: for choices as above, or where a prediction lies outside all targets it was fitted to.
+            BadConfig: for another shape, choices as above, or a prediction outside all targets it was fitted to.
         """
+        self._refuse_unknown(np.asarray(designs))
         with torch.no_grad():
             predicted = self(one_hot(designs, self.seen.shape[1])).double().numpy()
         outside = np.flatnonzero((predicted < self.lowest) | (predicted > self.highest))
@@ -67,15 +72,36 @@ class Predictor:
         answer: Tensor = self.body(probabilities)[:, 0] * self.deviation + self.mean
         return answer
 
+    def _refuse_unknown(self, designs: NDArray[np.int64]) -> None:
+        knobs, choices = self.seen.shape
+        if designs.ndim != 2 or designs.shape[1] != knobs or designs.dtype.kind not in "iu":
+            accepted = f"whole numbers of shape (batch, {knobs})"
+            raise BadConfig(f"predictor: designs are {designs.dtype} of shape {designs.shape}; accepted: {accepted}")
+        outside = (designs < 0) | (designs >= choices)
+        if outside.any():
+            row, knob = (int(i) for i in np.argwhere(outside)[0])
+            raise BadConfig(
+                f"predictor: knob {knob} of row {row} takes choice {designs[row, knob]}; {self._accepted(knob)}"
+            )
+
+    def _accepted(self, knob: int) -> str:
+        return f"it was fitted to choices {', '.join(map(str, np.flatnonzero(self.seen[knob])))} there"
+
     def _refuse_unseen(self, probabilities: Tensor) -> None:
         if probabilities.shape[1:] != self.seen.shape:
             accepted = f"(batch, {self.seen.shape[0]}, {self.seen.shape[1]})"
             raise BadConfig(f"predictor: probabilities have shape {tuple(probabilities.shape)}; accepted: {accepted}")
+        within = (probabilities >= -ROUNDING) & (probabilities <= 1 + ROUNDING)  # not of NaN
+        if not within.all():
+            row, knob, choice = (int(i) for i in np.argwhere(~within.numpy())[0])
+            value = float(probabilities[row, knob, choice])
+            raise BadConfig(
+                f"predictor: probability of choice {choice} of knob {knob} in row {row} is {value:g}; accepted: 0 to 1"
+            )
         asked = (probabilities > 0).any(0).numpy() & ~self.seen
         if asked.any():
             knob, choice = (int(i) for i in np.argwhere(asked)[0])
-            fitted = ", ".join(map(str, np.flatnonzero(self.seen[knob])))
-            raise BadConfig(f"predictor: knob {knob} takes choice {choice}; it was fitted to choices {fitted} there")
+            raise BadConfig(f"predictor: knob {knob} takes choice {choice}; {self._accepted(knob)}")
 
 
 def one_hot(designs: NDArray[np.int64], choices: int) -> Tensor:

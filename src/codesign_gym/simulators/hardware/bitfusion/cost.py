@@ -16,8 +16,8 @@ from codesign_gym.simulators.hardware.bitfusion.execution import Schedule, preci
 from codesign_gym.simulators.hardware.bitfusion.machine import ENERGIES, SIZES, Convolution, FusionArray
 from codesign_gym.simulators.hardware.bitfusion.search import BITWIDTHS, DECISIONS, QUANTITIES, layer_table
 from codesign_gym.simulators.hardware.host import beside, machines, outside_graphs, plain
-from codesign_gym.simulators.hardware.model import Costs, of_hardware, real
-from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
+from codesign_gym.simulators.hardware.model import Costs, between, of_hardware, real
+from codesign_gym.simulators.hardware.rounding import EXACT, Exact, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
 #: A dense convolution of at most this many channels reads an image (grey, RGB or RGBA) and is
@@ -60,8 +60,9 @@ class BitFusion(FusionArray):
     layers. It runs at the nearest whole bitwidths and sizes of the hardware, and what it decides (tiles,
     their order, what stays in a buffer) is a constant: the costs are the closed form there, in the
     array API throughout. At a best tiling the form's derivatives are those of the best cost itself, so
-    that relaxed rounding has gradients in bitwidths, units, port, clock and energies; between two
-    bitwidths or sizes, where the tiling switches, it jumps. ``torch.compile`` runs the search outside
+    that relaxed rounding has gradients in units, port, clock and energies; between two sizes, where the
+    tiling switches, it jumps. Between whole bitwidths, each with tiles of its own, it is bilinear: without
+    jumps, and at whole ones as good as sizes allow. ``torch.compile`` runs the search outside
     its graphs; :meth:`cost_of` is one graph (``rounding`` given). Parameters may be arrays that broadcast against
     the leading axes: every different machine among them is searched for, about a second for a ResNet.
     """
@@ -100,7 +101,7 @@ class BitFusion(FusionArray):
         work = convolutions(rows, packed)
         decisions, row = _distinct(arrays, which, work)
         product = rows.runs(Op.MATMUL)  # of two activations, other ones for every image
-        times = rows.multiplies * EXACT.ceil_div(rows.groups, packed) * np.where(product, rows.batch, 1)
+        times = rows.multiplies * rows.steps * EXACT.ceil_div(rows.groups, packed) * np.where(product, rows.batch, 1)
 
         def column(values: NDArray[np.int64]) -> Array:
             return beside(np.asarray(values, dtype=np.float64), like)
@@ -123,7 +124,14 @@ class BitFusion(FusionArray):
             bits: shape (..., layers, 2).
             rounding: as in :meth:`cost`.
         """
-        xp, bits = array_namespace(bits), real(bits)
+        bits = real(bits)
+        if isinstance(rounding, Exact):
+            return self._at(lowered, bits, rounding)
+        return between(lambda whole: self._at(lowered, whole, rounding), bits, BITWIDTHS)
+
+    def _at(self, lowered: Lowered, bits: Array, rounding: Rounding) -> Costs:
+        """At the tilings of the nearest whole bitwidths."""
+        xp = array_namespace(bits)
         operands = xp.where(lowered.product[..., None], bits[..., 1:], bits)  # (..., layers, 2)
         nearest = xp.round(operands)
         index = xp.astype(nearest, xp.int64) - BITWIDTHS[0]
@@ -133,7 +141,7 @@ class BitFusion(FusionArray):
             xp.where(wider > nearest[..., i], wider, operands[..., i])  # stored and run as wider ones
             for i, wider in enumerate((run_weight, run_activation))
         )
-        factor = precision_factor(weight_bits, activation_bits, rounding)
+        factor = precision_factor(weight_bits, activation_bits)
         found = run(self, lowered.work, Schedule(*decided), weight_bits, activation_bits, factor, rounding)
         cycles = found.cycles * lowered.times
         return Costs(

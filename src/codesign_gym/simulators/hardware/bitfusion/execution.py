@@ -170,13 +170,13 @@ def run(
     )
 
 
-def precision_factor(weight_bits: Array, activation_bits: Array, rounding: Rounding = EXACT) -> Array:
+def precision_factor(weight_bits: Array, activation_bits: Array) -> Array:
     """Products a fusion unit makes per cycle: 1 at 8x8 bits, 2 at 8x4, 4 at 4x4, up to 16 at 2x2."""
-    return _splits(weight_bits, rounding) * _splits(activation_bits, rounding)
+    return _splits(weight_bits) * _splits(activation_bits)
 
 
-def _splits(bits: Array, rounding: Rounding) -> Array:
-    return 4 - 2 * rounding.exceeds(bits, HALVED) - 1 * rounding.exceeds(bits, WHOLE)
+def _splits(bits: Array) -> Array:
+    return 4 - 2 * (bits > HALVED) - 1 * (bits > WHOLE)
 
 
 def reduction_steps(array: FusionArray, work: Convolution, inputs: Array, factor: Array, rounding: Rounding) -> Array:

@@ -99,8 +99,10 @@ def search(array: FusionArray, work: Convolution) -> NDArray[np.float64]:
             for column in np.flatnonzero(factors[row] == factor):
                 cycles = compute + stall_cycles(array, compute, weights, activations[column], outputs)
                 fits = weights.fits & activations[column].fits & outputs.fits
-                order, tile = _fewest(np.where(fits, cycles, NEVER), work)
                 bits = weight_bits, BITWIDTHS[column]
+                if not fits.any():
+                    raise UnsupportedNetwork(_shortage(array, work, bits, factor))
+                order, tile = _fewest(np.where(fits, cycles, NEVER))
                 tied = decide(array, work, space.tile[tile], space.orders[order], *bits, factor)
                 table[:, row, column] = _least_energy(array, work, tied, bits, factor)
     return table
@@ -165,13 +167,28 @@ class _Candidates:
         return walk(tile_bits, usable_bits(sram_bytes), self.counts, loops[self.orders][:, None, :])
 
 
-def _fewest(cycles: Nest, work: Convolution) -> tuple[Nest, Nest]:
+def _fewest(cycles: Nest) -> tuple[Nest, Nest]:
     """Orders and tiles with the fewest cycles, of an array of shape (orders, tiles)."""
-    fewest = cycles.min(initial=NEVER)
-    if fewest == NEVER:
-        raise UnsupportedNetwork(f"no tile of a layer fits BitFusion's buffers: {work}")
-    order, tile = np.nonzero(cycles == fewest)
+    order, tile = np.nonzero(cycles == cycles.min())
     return order, tile
+
+
+def _shortage(array: FusionArray, work: Convolution, bits: tuple[int, int], factor: int) -> str:
+    """Which buffer the smallest tile of a layer overflows, and by how much: no other takes less of any."""
+    part = parts(candidate_tiles(array, work)[:1])
+    taken = {
+        "output": output_tile_bits(array, part),
+        "activation": activation_tile_bits(work, part, bits[1]),
+        "weight": weight_tile_bits(array, work, part, bits[0], factor),
+    }
+    has = {name: usable_bits(getattr(array, f"{name}_sram_bytes")) / 8 for name in taken}
+    needs = {name: float(np.squeeze(size)) / 8 for name, size in taken.items()}
+    worst = max(taken, key=lambda name: needs[name] / has[name])
+    return (
+        f"no tile of a layer fits BitFusion's buffers: at {bits[0]}/{bits[1]} bits the smallest takes "
+        f"{needs[worst]:g} B of half of {worst}_sram_bytes, {has[worst]:g} B: {needs[worst] - has[worst]:g} B too many"
+        f"; {work}"
+    )
 
 
 def _least_energy(

@@ -21,8 +21,8 @@ from codesign_gym.simulators.hardware.calibration.sheet import BITS, UNITS, Shee
 from codesign_gym.simulators.networks import load, parse_input_shape
 from codesign_gym.simulators.networks.layers import COLUMNS, Layers, Network, Op, network
 
-#: What tells a layer apart, besides its batch.
-SHAPE = tuple(name for name in COLUMNS if name not in ("batch", "extra_parameters", "valid"))
+#: What tells a layer apart, besides its batch and the number of its steps.
+SHAPE = tuple(name for name in COLUMNS if name not in ("batch", "extra_parameters", "valid", "steps"))
 #: Columns that a row of any kind needs, and those that all but LINEAR rows need: nothing is guessed.
 CHANNELS = ("op", "in_channels", "out_channels")
 SIZES = ("kernel_height", "kernel_width", "in_height", "in_width", "out_height", "out_width")
@@ -170,7 +170,7 @@ def _shapes(sheet: Sheet) -> Network:
     """
     sheet.require(*CHANNELS)
     op = operators(sheet)
-    absent = {"batch": 1, "stride": 1, "groups": 1, "extra_parameters": 0}
+    absent = {"batch": 1, "stride": 1, "groups": 1, "extra_parameters": 0, "steps": 1}
     if (op == Op.LINEAR).all():
         absent |= dict.fromkeys(SIZES, 1)
     else:

@@ -18,7 +18,7 @@ A fit calls the model some hundred times a constant, which takes long where the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -265,7 +265,7 @@ class Fitted:
         before, after, unseen: predictions by quantity, shape (rows,): with the file's values, with the
             fitted ones, and for every row with constants fitted without its group.
         folds: parts that were kept aside in turn.
-        warnings: what the data do not determine, a line each.
+        warnings: what the data do not determine, a line each, and which constants to fit instead.
     """
 
     values: dict[str, float]
@@ -302,6 +302,8 @@ def fit(of: Problem, folds: int, seed: int, shown: Shown[Any] = lambda work, _: 
     best = _best(ends, len(of.data))
     values = {name: float(f"{value:.6g}") for name, value in of.values(best).items()}
     bars, warnings = error_bars(of, best)
+    if any(bar.low is None for bar in bars.values()):
+        warnings.append(_advice(told_apart(of, best, bars)))
     return Fitted(values, bars, of.predict({}), of.predict(values), unseen, parts, tuple(warnings))
 
 
@@ -335,6 +337,29 @@ def error_bars(of: Problem, z: Vector) -> tuple[dict[str, ErrorBar], list[str]]:
         (bound, "{} ended at a bound of what it may be: the model may lack what the data show"),
     )
     return bars, [line.format(", ".join(np.array(names)[which])) for which, line in told if which.any()]
+
+
+def told_apart(of: Problem, z: Vector, bars: Mapping[str, ErrorBar]) -> list[str]:
+    """Constants that the data determine together: those with ``bars`` at ``z``, and others as long as all have some."""
+    values = of.values(z)
+    there = replace(of, model=replace(of.model, **values))  # type: ignore[type-var]
+
+    def determined(names: Sequence[str]) -> bool:
+        constants = tuple(replace(c, start=values[c.name]) for c in of.constants if c.name in names)
+        alone, _ = error_bars(replace(there, constants=constants), np.zeros(len(constants)))
+        return all(bar.low is not None for bar in alone.values())
+
+    kept = [name for name, bar in bars.items() if bar.low is not None]
+    for name in (name for name, bar in bars.items() if bar.low is None):
+        if values[name] > 0 and determined([*kept, name]):
+            kept.append(name)
+    return [constant.name for constant in of.constants if constant.name in kept]
+
+
+def _advice(names: Sequence[str]) -> str:
+    if not names:
+        return "these rows determine no constant by itself; measure layers of more different shapes"
+    return f"these rows tell apart {', '.join(names)}: fit them alone with --free {','.join(names)}"
 
 
 def _open_ended(of: Problem, z: Vector) -> NDArray[np.bool_]:

@@ -130,7 +130,8 @@ class Calibration(Record):
 def quantities(
     layers: Layers, bits: NDArray[np.integer[Any]]
 ) -> dict[str, tuple[str, NDArray[np.integer[Any]], NDArray[np.bool_]]]:
-    """Field of :class:`Ranges` to its label, its values and the rows that count, all of shape (..., layers)."""
+    """Field of :class:`Ranges` to its label, its values in a step and the rows that count, of shape (..., layers)."""
+    layers = layers.one_step()
     multiplies, exists = np.asarray(layers.multiplies), np.asarray(layers.valid == 1)
     elements = layers.in_elements + layers.out_elements + layers.weights
     return {

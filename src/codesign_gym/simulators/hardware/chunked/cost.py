@@ -12,7 +12,7 @@ from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.blocking import passing_bits
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
-from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS, position_in, select
+from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS, PositionIn, select
 from codesign_gym.simulators.networks.layers import Array, Gemm, Layers, Op
 
 #: What a layer does with an activation and a weight before it adds up, and so which chunk runs it: multiplies, shifts
@@ -62,8 +62,8 @@ class Chunked:
     separable: ClassVar[bool] = True
 
     clock_hz: Annotated[float, Unit("Hz"), Field(gt=0)]
-    operator: Annotated[int, Unit("name"), Field(ge=0, lt=len(OPERATORS)), BeforeValidator(position_in(OPERATORS))]
-    dataflow: Annotated[int, Unit("name"), Field(ge=0, lt=len(DATAFLOWS)), BeforeValidator(position_in(DATAFLOWS))]
+    operator: Annotated[int, Unit("name"), Field(ge=0, lt=len(OPERATORS)), BeforeValidator(PositionIn(OPERATORS))]
+    dataflow: Annotated[int, Unit("name"), Field(ge=0, lt=len(DATAFLOWS)), BeforeValidator(PositionIn(DATAFLOWS))]
     conv_pes: Annotated[int, Unit("PE"), Field(gt=0)]
     shift_pes: Annotated[int, Unit("PE"), Field(gt=0)]
     adder_pes: Annotated[int, Unit("PE"), Field(gt=0)]

@@ -159,13 +159,14 @@ def mapping_table(model: Chunked, layers: Layers, bits: Ints) -> MappingTable:
     run = charge(machine, wide, moved, operands)
     used = {name: size for name, size, _ in occupied(machine, moved, operands)}
     done = np.asarray(layers.multiplies)[:, None]
+    runs = done * np.asarray(layers.steps)[:, None]
     valid = np.broadcast_to(fits(machine, moved, operands), run.cycles.shape)
     dram_s = run.level_bits[LEVELS.index("dram")] / 8 / model.dram_bytes_per_s
     found = MappingTable(
         chunk=np.asarray(chunk),
-        latency_s=run.cycles * done / model.clock_hz,
-        energy_j=run.energy_j * done,
-        dram_s=dram_s * done,
+        latency_s=run.cycles * runs / model.clock_hz,
+        energy_j=run.energy_j * runs,
+        dram_s=dram_s * runs,
         buffer_bytes=DOUBLE * used["l2"] * done,
         valid=valid | ~done,
         mapping=mapping,

@@ -128,7 +128,9 @@ class Gemmini:
             l2_missing_lines=np.maximum(schedule.l2_missing_lines, group_lines),
             llc_missing_lines=np.maximum(schedule.llc_missing_lines, group_lines),
         )
-        times, weights = (np.asarray(column, dtype=np.float64) for column in (rows.gemm.count, rows.weights))
+        times, weights = (
+            np.asarray(column, dtype=np.float64) for column in (rows.gemm.count * rows.steps, rows.weights)
+        )
         return Lowered(
             Schedule(*(beside(column, like) for column in schedule)), beside(times, like), beside(weights, like)
         )

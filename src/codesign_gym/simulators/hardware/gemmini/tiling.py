@@ -107,8 +107,12 @@ def own_tiles(layers: Work, dim: Ints, scratchpad_bytes: Ints, accumulator_bytes
     for name, needs, has in zip(("scratchpad", "accumulator"), taken, (scratchpad_rows, accumulator_rows), strict=True):
         if (needs > has).any():
             first = np.unravel_index(np.argmax(needs > has), needs.shape)
+            row_bytes = int(np.broadcast_to(dim, needs.shape)[first]) * (
+                ACCUMULATOR_BYTES if name == "accumulator" else 1
+            )
             raise BadConfig(
-                f"{name}_bytes: half of it has {has[first]} rows; a layer's smallest tile takes {needs[first]}"
+                f"{name}_bytes: half of it has {has[first]} rows of {row_bytes} B; a layer's smallest tile takes "
+                f"{needs[first]}, {(needs[first] - has[first]) * row_bytes} B too many"
             )
     return np.asarray(tile)
 

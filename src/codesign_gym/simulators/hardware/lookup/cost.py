@@ -13,7 +13,7 @@ fewer of them, or ``operator``, and the file's columns that hold them; ``values`
 
 Layers of equal keys that the file tells apart by name (``network``, ``layer``, ``input_shape``), as those
 of a real network are, are one entry with their mean; ``Table.spread`` and ``show`` say how far they lie apart at
-most.
+most. A layer of several time steps (the column ``steps``, or by name) is entered with its share of one.
 
 Limits: nothing is interpolated. A layer that multiplies and is not in the table is an error, as is one
 of an operator that the table has; rows of other operators cost nothing, as if they were fused.

@@ -37,7 +37,8 @@ def read_table(path: Path, content: TableFile) -> Table:
         accepted = ", ".join(f"latency_{unit}" for unit in UNITS["latency_s"])
         raise BadConfig(f"{path}: no column of latencies; accepted: {accepted}, or one named in 'table.values'")
     labels = {name: np.array(whole.texts(name)) for name in LABELS if whole.has(name)}
-    return Table(str(path), _keys(sheet, tuple(content.keys)), found, labels)
+    keys, steps = _keys(sheet, tuple(content.keys))
+    return Table(str(path), keys, {name: column / steps for name, column in found.items()}, labels)
 
 
 def _renamed(sheet: Sheet, content: TableFile) -> Sheet:
@@ -68,20 +69,20 @@ def _column(name: str, value: ValueColumn) -> str:
     return f"{name}_{value.unit.lower()}"
 
 
-def _keys(sheet: Sheet, named: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Keys of shape (rows,): those that are named, else the operator or the layer's whole shape, with what varies."""
+def _keys(sheet: Sheet, named: tuple[str, ...]) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64] | int]:
+    """Keys of shape (rows,), those named, else the operator or the layer's shape, with what varies; and its steps."""
     if named:
-        return {name: _key(sheet, name) for name in named}
+        return {name: _key(sheet, name) for name in named}, 1
     varying = {name: _key(sheet, name) for name in ("batch", *BITS) if sheet.has(name)}
     if sheet.has("bits"):
         varying |= dict(zip(BITS, bitwidths(sheet, 1).T, strict=True))
     if sheet.has("operator"):
-        return {"operator": _key(sheet, "operator"), **varying}
+        return {"operator": _key(sheet, "operator"), **varying}, 1
     pool, members = layers_of(sheet)
     if networks := [row for row, places in enumerate(members) if len(places) != 1]:
         raise BadConfig(f"{sheet.row(networks[0])}: a whole network; accepted: a layer, named in the column 'layer'")
     places = np.concatenate(members)
-    return {**{name: getattr(pool, name)[places] for name in SHAPE}, **varying}
+    return {**{name: getattr(pool, name)[places] for name in SHAPE}, **varying}, pool.steps[places]
 
 
 def _key(sheet: Sheet, name: str) -> NDArray[Any]:

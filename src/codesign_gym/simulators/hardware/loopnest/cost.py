@@ -7,8 +7,8 @@ mappings, ``machine`` the machine, ``traffic`` counts the words that a mapping m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -21,7 +21,8 @@ from codesign_gym.simulators.hardware.host import beside, machines, outside_grap
 from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, charge, evaluate
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, LOOPS, Mapping, Work
-from codesign_gym.simulators.hardware.loopnest.search import BITWIDTHS, layer_table
+from codesign_gym.simulators.hardware.loopnest.memory import Memory
+from codesign_gym.simulators.hardware.loopnest.search import BITWIDTHS, layer_tables
 from codesign_gym.simulators.hardware.loopnest.traffic import unpacked
 from codesign_gym.simulators.hardware.model import Costs, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
@@ -101,15 +102,13 @@ class LoopNest(Machine):
         distinct, which = np.unique(columns.reshape(-1, columns.shape[-1]), axis=0, return_inverse=True)
         first = which.reshape(columns.shape[:-1]) * (PRECISIONS + 1)
         own = [distinct[distinct[:, 0] == position, 1:] for position in range(len(found))]  # as in ``distinct``
-        tables = [
-            network_table(machine, table.astype(np.int64).tobytes()) for machine, table in zip(found, own, strict=True)
-        ]
-        moved = np.concatenate(tables)
+        rows_of = [(machine, table.astype(np.int64).tobytes()) for machine, table in zip(found, own, strict=True)]
+        moved = np.concatenate(network_tables(rows_of))
         return Lowered(
             beside(moved, like),
             beside(first, like),
             Work(*(beside(column, like) for column in vars(work).values())),
-            beside(np.asarray(rows.multiplies, dtype=np.float64), like),
+            beside(np.asarray(rows.multiplies * rows.steps, dtype=np.float64), like),
             beside(np.asarray(rows.weights, dtype=np.float64), like),
             beside(rows.runs(Op.MATMUL), like),
         )
@@ -179,11 +178,25 @@ def _check(bits: Array) -> None:
         raise BadConfig(f"loopnest has bitwidths {BITWIDTHS[0]} to {BITWIDTHS[-1]}, not {np.unique(widths).tolist()}")
 
 
-@lru_cache(maxsize=64)
-def network_table(machine: LoopNest, rows: bytes) -> NDArray[np.float64]:
-    """What :class:`Lowered` has for distinct rows (extents and stride); memoised, because networks are costed again."""
-    distinct = np.frombuffer(rows, dtype=np.int64).reshape(-1, len(LOOPS) + 1).tolist()
-    tables = np.stack([layer_table(machine, tuple(row[:-1]), row[-1]).reshape(PRECISIONS, -1) for row in distinct])
-    padded = np.pad(tables, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).reshape(-1, tables.shape[-1])
+#: A machine, and distinct rows (extents and stride) as bytes.
+Rows = tuple[LoopNest, bytes]
+
+#: Tables of the networks that were asked for last, because a network is costed again and again.
+NETWORKS: Memory[Rows, NDArray[np.float64]] = Memory(64)
+
+
+def network_tables(rows: Sequence[Rows]) -> list[NDArray[np.float64]]:
+    """What :class:`Lowered` has for distinct rows on each machine; what is new is searched for together."""
+    return NETWORKS.all(rows, _tables)
+
+
+def _tables(rows: Sequence[Rows]) -> list[NDArray[np.float64]]:
+    distinct = [np.frombuffer(content, dtype=np.int64).reshape(-1, len(LOOPS) + 1).tolist() for _, content in rows]
+    layers = [
+        (machine, tuple(row[:-1]), row[-1]) for (machine, _), own in zip(rows, distinct, strict=True) for row in own
+    ]
+    found = np.stack(layer_tables(layers)).reshape(len(layers), PRECISIONS, -1)
+    padded = np.pad(found, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
     padded.setflags(write=False)
-    return padded
+    parts = np.split(padded, np.cumsum([len(own) for own in distinct])[:-1])
+    return [part.reshape(-1, found.shape[-1]) for part in parts]

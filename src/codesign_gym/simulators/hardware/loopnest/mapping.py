@@ -77,7 +77,8 @@ class Work:
             layers.kernel_height,
         )
         ones = xp.ones_like(layers.stride)
-        *sizes, stride = (xp.where(multiplies, column, ones) for column in (*columns, layers.stride))
+        chosen = [xp.where(multiplies, column, ones) for column in (*columns, layers.stride)]
+        *sizes, stride = xp.broadcast_arrays(*chosen)
         return cls(xp.stack(sizes, axis=-1), stride, stride)
 
 

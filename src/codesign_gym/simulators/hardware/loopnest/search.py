@@ -1,8 +1,8 @@
 """The best mapping of a layer: thousands drawn and costed at a time, the best of them changed and costed again.
 
 The search is an evolution with truncation: draw, keep the best, change them at random, keep the best of
-both. Every generation is one call of the batched model. It is deterministic, and memoised in the process
-per machine and layer shape.
+both. Layers and machines are searched side by side, every generation one call of the batched model. It is
+deterministic, the same for a layer whatever is searched beside it, and remembered per machine and layer shape.
 
 Precisions share one search. Fewer bits never cost cycles: a mapping that fits at some bitwidths fits at
 fewer, and moves fewer bits there, so a precision takes the best of one pool of mappings, in which every
@@ -11,19 +11,20 @@ generation's best at several precisions are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codesign_gym.errors import UnknownName, UnsupportedNetwork
-from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, charge, fits
+from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, charge, fits, occupied
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.hardware.loopnest.mapping import LOOPS, Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.memory import Memory
 from codesign_gym.simulators.hardware.loopnest.space import Genomes, Space
-from codesign_gym.simulators.hardware.loopnest.traffic import packed, traffic
+from codesign_gym.simulators.hardware.loopnest.traffic import counted, packed
 
 Floats = NDArray[np.float64]
 
@@ -65,6 +66,15 @@ class Budget:
 
 BUDGET = Budget()
 
+#: A machine, and a layer's iterations of each of LOOPS and stride.
+Layer = tuple[Machine, tuple[int, ...], int]
+
+#: Layers that are searched side by side: enough that calls of NumPy cost little, few enough to stay in the cache.
+PAIRS = 16
+
+#: Tables of the layers that were asked for last.
+LAYERS: Memory[Layer, Floats] = Memory(4096)
+
 
 def best_mapping(
     machine: Machine,
@@ -88,69 +98,183 @@ def best_mapping(
         UnknownName: for an objective that there is none of.
         UnsupportedNetwork: if no mapping was found that fits.
     """
+    pair = Pairs.of([machine], [work])
     precision = Operands(*(np.array([[float(width)]]) for width in bits))
-    pool = search(machine, work, objective, precision, budget, seed)
-    return pool.mapping[int(rank(machine, work, pool, precision, objective)[0, 0])]
+    pool = search(pair, objective, precision, budget, seed)
+    return pool.mapping[int(best(pair, pool, precision, objective)[0, 0])]
 
 
-@lru_cache(maxsize=4096)
-def layer_table(machine: Machine, extents: tuple[int, ...], stride: int) -> Floats:
-    """What the fastest mapping found for one layer moves, at every precision.
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Layers, each on a machine, that are searched side by side.
+
+    Attributes:
+        space: of all of them, a layer a pair.
+        machine: their machines, every number that differs an array (pairs,).
+        work: their layers, of shape (pairs,).
+    """
+
+    space: Space
+    machine: Machine
+    work: Work
+
+    @classmethod
+    def of(cls, machines: Sequence[Machine], works: Sequence[Work]) -> Pairs:
+        """A machine and a layer each; all machines hold the same tensors at the same levels."""
+        pairs = zip(machines, works, strict=True)
+        spaces = [Space.of(machine, tuple(work.extents.tolist())) for machine, work in pairs]
+        columns = {name: np.array([getattr(machine, name) for machine in machines]) for name in vars(machines[0])}
+        numbers: dict[str, Any] = {
+            name: column for name, column in columns.items() if column.dtype.kind != "U" and (column != column[0]).any()
+        }
+        work = Work(*(np.stack([getattr(work, name) for work in works]) for name in vars(works[0])))
+        return cls(Space.beside(spaces), replace(machines[0], **numbers), work)
+
+    def run(self, pool: Genomes, bits: Operands) -> tuple[Execution, NDArray[np.bool_]]:
+        """What every mapping takes and whether it fits, of shape (precisions, mappings)."""
+        machine, work = self._of(pool.layer)
+        moved = counted(machine, work, pool.temporal, pool.spatial.astype(np.float64), pool.place)
+        return charge(machine, work, moved, bits), fits(machine, moved, bits)
+
+    def occupied(self, pool: Genomes, bits: Operands) -> dict[str, tuple[Floats, Floats]]:
+        """Buffer to what every mapping takes of it and what there is, in bytes, (mappings,)."""
+        machine, work = self._of(pool.layer)
+        moved = counted(machine, work, pool.temporal, pool.spatial.astype(np.float64), pool.place)
+        return {
+            name: (np.broadcast_to(used, (len(pool),)), np.broadcast_to(there, (len(pool),)))
+            for name, used, there in occupied(machine, moved, bits)
+        }
+
+    def moved(self, pool: Genomes) -> Floats:
+        """What every mapping moves, as :func:`~codesign_gym.simulators.hardware.loopnest.traffic.packed` has it."""
+        machine, work = self._of(pool.layer)
+        return np.asarray(packed(counted(machine, work, pool.temporal, pool.spatial.astype(np.float64), pool.place)))
+
+    def _of(self, layer: NDArray[np.int64]) -> tuple[Machine, Work]:
+        """Machines and layers of mappings."""
+        arrays: dict[str, Any] = {
+            name: column[layer] for name, column in vars(self.machine).items() if isinstance(column, np.ndarray)
+        }
+        return replace(self.machine, **arrays), Work(*(column[layer] for column in vars(self.work).values()))
+
+
+def layer_tables(layers: Sequence[Layer]) -> list[Floats]:
+    """What the fastest mapping found for a layer moves, at every precision; of several layers, each on a machine.
+
+    What is new is searched for PAIRS at a time. All machines hold the same tensors at the same levels.
 
     Returns:
-        Columns of :func:`~codesign_gym.simulators.hardware.loopnest.traffic.packed` by weight and activation
-        bitwidth, shape (8, 8, columns) over BITWIDTHS; read-only.
+        For each, columns of :func:`~codesign_gym.simulators.hardware.loopnest.traffic.packed` by weight and
+        activation bitwidth, shape (8, 8, columns) over BITWIDTHS; read-only.
 
     Raises:
         UnsupportedNetwork: if no mapping was found that fits.
     """
-    work = Work.single(extents, stride)
-    pool = search(machine, work, "latency", Operands(SEARCHED_BITS, SEARCHED_BITS), BUDGET, seed=0)
-    pairs = np.stack(np.meshgrid(BITWIDTHS, BITWIDTHS, indexing="ij"), -1).reshape(-1, 2, 1).astype(np.float64)
-    best = rank(machine, work, pool, Operands(pairs[:, 0], pairs[:, 1]), "latency")[:, 0]
-    table = packed(traffic(machine, work, pool[best].mapping)).reshape(len(BITWIDTHS), len(BITWIDTHS), -1)
-    table.setflags(write=False)
-    return np.asarray(table)
+    return LAYERS.all(layers, _searched)
 
 
-def search(machine: Machine, work: Work, objective: str, bits: Operands, budget: Budget, seed: int) -> Genomes:
-    """A pool with the best mappings found at each of several precisions.
+def _searched(layers: Sequence[Layer]) -> list[Floats]:
+    widths = np.stack(np.meshgrid(BITWIDTHS, BITWIDTHS, indexing="ij"), -1).reshape(-1, 2, 1).astype(np.float64)
+    tables: list[Floats] = []
+    for start in range(0, len(layers), PAIRS):
+        machines, extents, strides = zip(*layers[start : start + PAIRS], strict=True)
+        pairs = Pairs.of(machines, list(map(Work.single, extents, strides)))
+        pool = search(pairs, "latency", Operands(SEARCHED_BITS, SEARCHED_BITS), BUDGET, seed=0)
+        fastest = best(pairs, pool, Operands(widths[:, 0], widths[:, 1]), "latency")  # (precisions, pairs)
+        moved = pairs.moved(pool[fastest.T.ravel()])
+        moved.setflags(write=False)
+        tables.extend(moved.reshape(len(machines), len(BITWIDTHS), len(BITWIDTHS), -1))
+    return tables
+
+
+def search(pairs: Pairs, objective: str, bits: Operands, budget: Budget, seed: int) -> Genomes:
+    """A pool with the best mappings of every pair found at each of several precisions.
 
     Args:
-        machine: the hardware.
-        work: one layer.
+        pairs: the layers and their machines.
         objective: one of OBJECTIVES.
         bits: of the precisions, shape (precisions, 1).
-        budget: how much is looked at.
-        seed: of the random draws.
-    """
-    random = np.random.default_rng(seed)
-    space = Space.of(machine, tuple(work.extents.tolist()))
-    pool = space.cuts.join(space.draw(budget.drawn, random))
-    for _ in range(budget.generations):
-        pool = _best(machine, work, pool, bits, objective, budget.kept)
-        pool = pool.join(space.change(pool, budget.children, random))
-    return _best(machine, work, pool, bits, objective, budget.kept)
-
-
-def rank(machine: Machine, work: Work, pool: Genomes, bits: Operands, objective: str) -> NDArray[np.int64]:
-    """Positions in the pool from best to worst, shape (precisions, mappings).
+        budget: how much is looked at for each.
+        seed: of the random draws; a pair's are the same whatever is searched beside it.
 
     Raises:
         UnknownName: for an objective that there is none of.
-        UnsupportedNetwork: if nothing fits at some precision.
+        UnsupportedNetwork: if nothing fits at some precision, of the first such layer.
+    """
+    space = pairs.space
+    streams = space.streams(seed)
+    pool = space.cuts.join(space.draw(budget.drawn, streams))
+    found = scores(pairs, pool, bits, objective)
+    for _ in range(budget.generations):
+        kept = _kept(pairs, pool, found, bits, budget.kept)
+        children = space.change(pool[kept], budget.children, streams)
+        pool = pool[kept].join(children)
+        found = np.concatenate([found[..., kept], scores(pairs, children, bits, objective)], axis=-1)
+    return pool[_kept(pairs, pool, found, bits, budget.kept)]
+
+
+def scores(pairs: Pairs, pool: Genomes, bits: Operands, objective: str) -> Floats:
+    """What to minimise first, infinite where tiles overflow, and second, shape (2, precisions, mappings).
+
+    Raises:
+        UnknownName: for an objective that there is none of.
     """
     if objective not in OBJECTIVES:
         raise UnknownName("objective", objective, OBJECTIVES)
-    moved = traffic(machine, work, pool.mapping)
-    first, second = OBJECTIVES[objective](charge(machine, work, moved, bits))
-    first = np.where(fits(machine, moved, bits), first, np.inf)
-    if not np.isfinite(first).any(-1).all():
-        sizes = ", ".join(f"{name} {size}" for name, size in zip(LOOPS, work.extents, strict=True))
-        raise UnsupportedNetwork(f"no mapping of a layer fits the machine's buffers; its loops: {sizes}")
-    return np.lexsort((second, first), axis=-1)
+    run, fitting = pairs.run(pool, bits)
+    first, second = OBJECTIVES[objective](run)
+    return np.stack([np.where(fitting, first, np.inf), second])
 
 
-def _best(machine: Machine, work: Work, pool: Genomes, bits: Operands, objective: str, kept: int) -> Genomes:
-    """The mappings that are among the best at some precision, each once."""
-    return pool[np.unique(rank(machine, work, pool, bits, objective)[:, :kept])]
+def best(pairs: Pairs, pool: Genomes, bits: Operands, objective: str) -> NDArray[np.int64]:
+    """Position in the pool of every pair's best mapping, shape (precisions, pairs); raises as :func:`search`."""
+    ranked, place = _ranked(pairs, pool, scores(pairs, pool, bits, objective), bits)
+    return ranked[:, place == 0]
+
+
+def _kept(pairs: Pairs, pool: Genomes, found: Floats, bits: Operands, count: int) -> NDArray[np.int64]:
+    """Positions of the mappings that are among a pair's best at some precision, each once."""
+    ranked, place = _ranked(pairs, pool, found, bits)
+    return np.unique(ranked[:, place < count])
+
+
+def _ranked(pairs: Pairs, pool: Genomes, found: Floats, bits: Operands) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions in the pool, pair after pair and each from best to worst, and their places within the pair.
+
+    Args:
+        pairs: the layers and their machines.
+        pool: mappings.
+        found: their :func:`scores`.
+        bits: of the precisions, shape (precisions, 1).
+
+    Returns:
+        Shapes (precisions, mappings) and (mappings,).
+
+    Raises:
+        UnsupportedNetwork: if nothing fits at some precision, of the first such layer.
+    """
+    first, second = found
+    layer = np.broadcast_to(pool.layer.astype(np.int16), first.shape)  # few bits are sorted faster
+    ranked = np.lexsort((second, first, layer), axis=-1)
+    there = np.bincount(pool.layer, minlength=len(pairs.space.lengths))
+    place = np.arange(len(pool)) - np.repeat(np.cumsum(there) - there, there)
+    lost = np.isinf(np.take_along_axis(first, ranked[:, place == 0], axis=-1))  # (precisions, pairs)
+    if lost.any():
+        pair, precision = np.argwhere(lost.T)[0]
+        width = Operands(*(np.broadcast_to(operand, (len(lost), 1))[precision] for operand in bits))
+        raise UnsupportedNetwork(_shortage(pairs, pool[np.flatnonzero(pool.layer == pair)], width))
+    return ranked, place
+
+
+def _shortage(pairs: Pairs, pool: Genomes, bits: Operands) -> str:
+    """Which buffer the mapping of a layer that comes closest to fitting overflows, and by how much; of one layer's."""
+    buffers = pairs.occupied(pool, bits)
+    mapping = np.max([used / there for used, there in buffers.values()], axis=0).argmin()
+    taken = {name: (used[mapping], there[mapping]) for name, (used, there) in buffers.items()}
+    fullest = max(taken, key=lambda name: taken[name][0] / taken[name][1])
+    takes, has = taken[fullest]
+    sizes = ", ".join(f"{name} {size}" for name, size in zip(LOOPS, pairs.work.extents[pool.layer[0]], strict=True))
+    return (
+        f"no mapping of a layer fits the machine's buffers: at {bits.weight[0]:g}/{bits.input[0]:g} bits the closest "
+        f"takes {takes:g} B of {fullest}_bytes, {has:g} B: {takes - has:g} B too many; its loops: {sizes}"
+    )

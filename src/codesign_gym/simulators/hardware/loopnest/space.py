@@ -8,9 +8,10 @@ Every genome so covers all loops; whether its tiles fit is for the search to fin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Table
+from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
 from itertools import permutations
 from math import prod
 
@@ -21,9 +22,13 @@ from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.hardware.loopnest.mapping import DRAM, LEVELS, LOOPS, Mapping
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Streams = Table[int, np.random.Generator]
 
 #: Every order of the loops; a gene is a row.
 ORDERS = np.array(list(permutations(range(len(LOOPS)))), dtype=np.int64)
+#: The place of each loop in every order, (loops, orders).
+PLACES = np.ascontiguousarray(np.argsort(ORDERS, axis=-1).astype(np.int8).T)
 
 #: Ways to cut in space that are kept: those with the fewest iterations left in time.
 CUTS = 6
@@ -43,6 +48,7 @@ class Genomes:
         loop: the loop of each, (factors, mappings).
         level: where each is placed, (factors, mappings).
         order: row of ORDERS for each level, (levels, mappings).
+        layer: which of the space's layers each maps, (mappings,).
     """
 
     spatial: Ints
@@ -50,9 +56,10 @@ class Genomes:
     loop: Ints
     level: Ints
     order: Ints
+    layer: Ints
 
     def __getitem__(self, index: Ints) -> Genomes:
-        return Genomes(*(array[..., index] for array in vars(self).values()))
+        return Genomes(*(np.take(array, index, axis=-1) for array in vars(self).values()))
 
     def __len__(self) -> int:
         return int(self.order.shape[-1])
@@ -63,26 +70,37 @@ class Genomes:
         return Genomes(*(np.concatenate(pair, axis=-1) for pair in pairs))
 
     @property
-    def mapping(self) -> Mapping:
-        """The mappings, of shape (mappings, levels, loops)."""
+    def temporal(self) -> Floats:
+        """Iterations in time of each loop at each level, whole numbers, (levels, loops, mappings)."""
         cell = (self.level * len(LOOPS) + self.loop) * len(self) + np.arange(len(self))
         logs = np.bincount(cell.ravel(), np.log(self.factor).ravel(), minlength=len(LEVELS) * len(LOOPS) * len(self))
-        temporal = np.rint(np.exp(logs)).astype(np.int64).reshape(len(LEVELS), len(LOOPS), len(self))
+        return np.rint(np.exp(logs)).reshape(len(LEVELS), len(LOOPS), len(self))
+
+    @property
+    def place(self) -> NDArray[np.int8]:
+        """Of each loop in its level's order, 0 for the outermost, (levels, loops, mappings)."""
+        return np.moveaxis(PLACES[:, self.order], 0, 1)
+
+    @property
+    def mapping(self) -> Mapping:
+        """The mappings, of shape (mappings, levels, loops)."""
         order = np.moveaxis(ORDERS[self.order], -1, 1)  # (levels, loops, mappings)
-        return Mapping(*(np.moveaxis(array, -1, 0) for array in (temporal, self.spatial, order)))
+        return Mapping(*(np.moveaxis(array, -1, 0) for array in (self.temporal.astype(np.int64), self.spatial, order)))
 
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """What genomes of one layer on one machine are made of.
+    """What genomes are made of: of one layer on one machine, or of several pairs that are searched side by side.
 
     Attributes:
-        cuts: a genome of one column for each way to cut in space, with everything at DRAM.
-        levels: that hold anything, where factors may be placed.
+        cuts: a genome of one column for each way to cut in space, with everything at DRAM; a layer's lie together.
+        levels: that hold anything, where factors may be placed; the same for all.
+        lengths: factors that each layer has to place, (layers,).
     """
 
     cuts: Genomes
     levels: Ints
+    lengths: Ints
 
     @classmethod
     def of(cls, machine: Machine, extents: tuple[int, ...]) -> Space:
@@ -96,25 +114,72 @@ class Space:
             for row, (index, prime) in enumerate(factors):
                 factor[row, column], loop[row, column] = prime, index
         spatial = np.stack([spatial for spatial, _ in placed], -1)
-        order = np.zeros((len(LEVELS), len(placed)), np.int64)
-        return cls(Genomes(spatial, factor, loop, np.full(shape, DRAM), order), np.array(machine.levels))
+        order, layer = np.zeros((len(LEVELS), len(placed)), np.int64), np.zeros(len(placed), np.int64)
+        genomes = Genomes(spatial, factor, loop, np.full(shape, DRAM), order, layer)
+        return cls(genomes, np.array(machine.levels), np.array([length]))
 
-    def draw(self, count: int, random: np.random.Generator) -> Genomes:
-        """Genomes with an equal share of every cut; each has odds of its own for the levels."""
-        genomes = self.cuts[np.arange(count) % len(self.cuts)]
-        odds = np.cumsum(random.dirichlet(np.ones(len(self.levels)), count), -1)  # (mappings, levels)
-        level = (random.random((*genomes.factor.shape, 1)) > odds[:, :-1]).sum(-1)
-        order = random.integers(len(ORDERS), size=genomes.order.shape)
-        return Genomes(genomes.spatial, genomes.factor, genomes.loop, self.levels[level], order)
+    @classmethod
+    def beside(cls, spaces: Sequence[Space]) -> Space:
+        """Several with the same levels as one; theirs are the layers in turn."""
+        lengths = np.concatenate([space.lengths for space in spaces])
+        first = np.cumsum([0, *(len(space.lengths) for space in spaces)])
+        padded = [
+            replace(_padded(space.cuts, lengths.max()), layer=space.cuts.layer + start)
+            for space, start in zip(spaces, first, strict=False)
+        ]
+        return cls(reduce(Genomes.join, padded), spaces[0].levels, lengths)
 
-    def change(self, parents: Genomes, count: int, random: np.random.Generator) -> Genomes:
-        """Children with a few factors moved to another level, and now and then a level's loops reordered."""
-        children = parents[np.arange(count) % len(parents)]
-        some = random.random(children.factor.shape) < 2 / len(children.factor)
-        level = np.where(some, self.levels[random.integers(len(self.levels), size=some.shape)], children.level)
-        again = random.random(children.order.shape) < 0.5 / len(LEVELS)
-        order = np.where(again, random.integers(len(ORDERS), size=again.shape), children.order)
-        return Genomes(children.spatial, children.factor, children.loop, level, order)
+    def streams(self, seed: int) -> Streams:
+        """Random numbers by number of factors: a layer's are the same whatever is searched beside it."""
+        return {length: np.random.default_rng(seed) for length in np.unique(self.lengths).tolist()}
+
+    def draw(self, count: int, streams: Streams) -> Genomes:
+        """As many genomes of each layer, an equal share of its every cut; each has odds of its own for the levels."""
+        genomes = self.cuts[self._turns(self.cuts, count)]
+        level, order = self._genes(genomes, count)
+        for length, random in streams.items():
+            own = np.flatnonzero(self.lengths == length)
+            odds = np.cumsum(random.dirichlet(np.ones(len(self.levels)), count), -1)  # (mappings, levels)
+            drawn = (random.random((length, count, 1)) > odds[:, :-1]).sum(-1)
+            level[:length, own] = self.levels[drawn][:, None]
+            order[:, own] = random.integers(len(ORDERS), size=(len(LEVELS), 1, count))
+        return replace(genomes, level=level.reshape(len(level), -1), order=order.reshape(len(LEVELS), -1))
+
+    def change(self, parents: Genomes, count: int, streams: Streams) -> Genomes:
+        """As many children of each layer: a few factors at another level, now and then a level's loops reordered."""
+        children = parents[self._turns(parents, count)]
+        level, order = self._genes(children, count)
+        for length, random in streams.items():
+            own = np.flatnonzero(self.lengths == length)
+            some = random.random((length, 1, count)) < 2 / length
+            moved = self.levels[random.integers(len(self.levels), size=some.shape)]
+            level[:length, own] = np.where(some, moved, level[:length, own])
+            again = random.random((len(LEVELS), 1, count)) < 0.5 / len(LEVELS)
+            drawn = random.integers(len(ORDERS), size=again.shape)
+            order[:, own] = np.where(again, drawn, order[:, own])
+        return replace(children, level=level.reshape(len(level), -1), order=order.reshape(len(LEVELS), -1))
+
+    def _turns(self, genomes: Genomes, count: int) -> Ints:
+        """Columns of each layer's genomes in turn, ``count`` of each layer, shape (layers * count,)."""
+        by_layer = np.argsort(genomes.layer, kind="stable")
+        there = np.bincount(genomes.layer, minlength=len(self.lengths))[:, None]
+        first = np.cumsum(there, axis=0) - there
+        return np.asarray(by_layer[first + np.arange(count) % there].ravel())
+
+    def _genes(self, genomes: Genomes, count: int) -> tuple[Ints, Ints]:
+        """Levels (factors, layers, count) and orders (levels, layers, count)."""
+        shape = (len(self.lengths), count)
+        return genomes.level.reshape(-1, *shape), genomes.order.reshape(-1, *shape)
+
+
+def _padded(genomes: Genomes, length: int) -> Genomes:
+    """The same with as many factors, the further ones 1."""
+    rows = ((0, length - len(genomes.factor)), (0, 0))
+    factor, loop, level = (
+        np.pad(getattr(genomes, name), rows, constant_values=value)
+        for name, value in (("factor", 1), ("loop", 0), ("level", DRAM))
+    )
+    return replace(genomes, factor=factor, loop=loop, level=level)
 
 
 def _cuts(machine: Machine, extents: tuple[int, ...]) -> list[tuple[Ints, tuple[int, ...]]]:

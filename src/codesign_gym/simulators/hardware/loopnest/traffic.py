@@ -22,10 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from operator import mul
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.hardware.loopnest.mapping import (
@@ -48,11 +47,7 @@ from codesign_gym.simulators.hardware.loopnest.mapping import (
 )
 from codesign_gym.simulators.networks.layers import Array
 
-Sizes = list[Array]  # one array of shape (...) per loop
-
 MULTIPLIER = -1  # what lies inside l0
-
-_INDEXES = np.array([[loop in loops for loop in range(len(LOOPS))] for loops in INDEXED_BY])  # (tensors, loops)
 
 
 class Flow(NamedTuple):
@@ -83,14 +78,32 @@ def traffic(machine: Machine, work: Work, mapping: Mapping) -> Traffic:
 
     Nothing is checked here: see :func:`~codesign_gym.simulators.hardware.loopnest.execution.evaluate`.
     """
-    nest = _Nest.of(work, mapping)
+    xp = array_namespace(mapping.temporal)
+    factors = (xp.astype(array, xp.float64) for array in (mapping.temporal, mapping.spatial))
+    place = xp.argsort(mapping.order, axis=-1)
+    return counted(machine, work, *(xp.moveaxis(array, (-2, -1), (0, 1)) for array in (*factors, place)))
+
+
+def counted(machine: Machine, work: Work, temporal: Array, spatial: Array, place: Array) -> Traffic:
+    """The same of mappings with levels and loops in front, each of shape (levels, loops, ...).
+
+    Args:
+        machine: the hardware.
+        work: the layers.
+        temporal: iterations in time, float64.
+        spatial: instances, float64.
+        place: of each loop in its level's order, 0 for the outermost; whole numbers.
+    """
+    nest = _Nest.of(work, temporal, spatial, place)
     flows: dict[tuple[int, int], Flow] = {}
     for tensor in range(len(TENSORS)):
-        inner = MULTIPLIER
+        inner, taken = MULTIPLIER, _Fetches(nest.steps, None)
         for level in machine.holders(tensor):
-            flows[level, tensor] = nest.flow(tensor, level, inner)
-            inner = level
-    used = [reduce(mul, nest.spatial[level]) for level in range(len(LEVELS))]
+            fetched = nest.fetched(tensor, nest.below(inner, level), taken)
+            inner, taken = level, nest.fetches(tensor, level)
+            filled = nest.fetched(tensor, nest.tiles[level], taken) if level != DRAM else 0
+            flows[level, tensor] = nest.flow(tensor, level, fetched, filled)
+    used = [reduce(mul, (nest.spatial[level, loop] for loop in range(len(LOOPS)))) for level in range(len(LEVELS))]
     instances = [reduce(mul, used[level + 1 :], used[DRAM] * 0 + 1) for level in range(len(LEVELS))]
     return Traffic(flows, instances, nest.steps)
 
@@ -120,123 +133,120 @@ class _Shift(NamedTuple):
     rows: Array
 
 
+class _Fetches(NamedTuple):
+    """How an instance of a level takes in a tensor's tiles, one after the other."""
+
+    count: Array  # of tiles, shape (...)
+    shift: _Shift | None  # from one tile to the next; None where nothing is left over
+
+
 @dataclass(frozen=True, eq=False)
 class _Nest:
-    """A batch of mappings in float64, loops and levels first, with what every tensor asks of them."""
+    """A batch of mappings in float64, levels and loops first, with what every tensor asks of them."""
 
     work: Work
     temporal: Array  # (levels, loops, ...)
     spatial: Array  # (levels, loops, ...)
-    tiles: list[Sizes]  # by level and loop: what one instance of the level iterates over
-    whole: list[Array]  # by level: iterations of all its loops
-    runs: list[list[Array]]  # by level and tensor: iterations from the innermost loop that indexes it outwards
-    indexed: list[list[Array]]  # by level and tensor: whether any loop that steps indexes it, bool
-    shifts: list[_Shift]  # by level
+    place: Array  # (levels, loops, ...) 1 for a level's outermost loop; 0 for one that does not step
+    innermost: Array  # (levels, ...) the highest place of each level; 0 where no loop steps
+    tiles: list[Array]  # by level (loops, ...): what one instance of the level iterates over
+    whole: Array  # (levels, ...) iterations of all loops of a level
+    runs: list[Array]  # by tensor (levels, ...): iterations from the innermost loop that indexes it outwards
+    indexed: list[Array]  # by tensor (levels, ...): whether any loop that steps indexes it, bool
 
     @classmethod
-    def of(cls, work: Work, mapping: Mapping) -> _Nest:
-        xp = array_namespace(mapping.temporal)
-        temporal, spatial = (
-            xp.moveaxis(xp.astype(array, xp.float64), (-2, -1), (0, 1)) for array in (mapping.temporal, mapping.spatial)
-        )
-        order = xp.moveaxis(mapping.order, (-2, -1), (0, 1))
-        nest = cls(work, temporal, spatial, [], [], [], [], [])
-        for level in range(len(LEVELS)):
-            nest._add(xp, level, order[level])
-        return nest
-
-    def _add(self, xp: Any, level: int, order: Array) -> None:
-        """Summarise a level; ``order`` has shape (loops, ...)."""
-        grown = self.temporal[level] * self.spatial[level]
-        self.tiles.append([grown[i] * self.tiles[-1][i] if level else grown[i] for i in range(len(LOOPS))])
-        ordered = xp.take_along_axis(self.temporal[level], order, axis=0)
-        indexing = [xp.asarray(table, device=device(order))[order] for table in _INDEXES]  # (loops, ...) by tensor
-        one = xp.ones_like(ordered[0])
-        whole, runs, indexed = one, [one] * len(TENSORS), [one < 1] * len(TENSORS)
-        innermost = xp.full_like(order[0], -1)
-        for place in range(len(LOOPS) - 1, -1, -1):  # from the innermost outwards
-            count = ordered[place]
-            steps = count > 1
-            innermost = xp.where(steps & (whole == 1), order[place], innermost)
-            indexed = [found | (steps & where[place]) for found, where in zip(indexed, indexing, strict=True)]
-            runs = [xp.where(found, run * count, run) for found, run in zip(indexed, runs, strict=True)]
-            whole = whole * count
-        self.whole.append(whole)
-        self.runs.append(runs)
-        self.indexed.append(indexed)
-        self.shifts.append(self._shift(xp, level, innermost))
-
-    def _shift(self, xp: Any, level: int, innermost: Array) -> _Shift:
-        """What a step of a level's innermost loop does to the input's window; -1 stands for no loop."""
-        count, still = xp.ones_like(self.whole[level]), xp.zeros_like(self.whole[level])
-        moved = {P: still, Q: still, R: still, S: still}
-        for loop, stride in ((P, self.work.stride_p), (Q, self.work.stride_q), (R, 1), (S, 1)):
-            step = self.spatial[level, loop] * stride * (self.tiles[level - 1][loop] if level else 1)
-            moved[loop] = xp.where(innermost == loop, step, still)
-            count = xp.where(innermost == loop, self.temporal[level, loop], count)
-        columns, rows = moved[P] + moved[R], moved[Q] + moved[S]
-        return _Shift(count, (columns + rows) > 0, columns, rows)
+    def of(cls, work: Work, temporal: Array, spatial: Array, place: Array) -> _Nest:
+        xp = array_namespace(temporal)
+        place = (place + 1) * xp.astype(temporal > 1, place.dtype)
+        grown = temporal * spatial
+        tiles = [grown[0]]
+        for level in range(1, len(LEVELS)):
+            tiles.append(tiles[-1] * grown[level])
+        runs, indexed = [], []
+        for loops in INDEXED_BY:
+            last = reduce(xp.maximum, (place[:, loop] for loop in loops))
+            run = reduce(mul, (temporal[:, loop] for loop in loops))
+            for loop in (loop for loop in range(len(LOOPS)) if loop not in loops):
+                run = run * xp.where(place[:, loop] < last, temporal[:, loop], 1.0)
+            runs.append(run)
+            indexed.append(last > 0)
+        every = range(len(LOOPS))
+        innermost = reduce(xp.maximum, (place[:, loop] for loop in every))
+        whole = reduce(mul, (temporal[:, loop] for loop in every))
+        return cls(work, temporal, spatial, place, innermost, tiles, whole, runs, indexed)
 
     @property
     def steps(self) -> Array:
         """Iterations in time."""
-        return reduce(mul, self.whole)
+        return reduce(mul, (self.whole[level] for level in range(len(LEVELS))))
 
-    def flow(self, tensor: int, level: int, inner: int) -> Flow:
-        """Words of a tensor at a level, of which the next inner holder is ``inner``."""
-        fetched = self.fetches(tensor, inner) * self.new_words(tensor, self.below(inner, level), inner)
+    def flow(self, tensor: int, level: int, fetched: Array, filled: Array) -> Flow:
+        """Words of a tensor at a level from which ``fetched`` go inwards, and to which ``filled`` come."""
         tile = self.volume(tensor, self.tiles[level])
-        filled = self.fetches(tensor, level) * self.new_words(tensor, self.tiles[level], level) if level != DRAM else 0
         if tensor != OUTPUT:
             return Flow(fetched, filled + 0 * fetched, tile)
-        own = self.volume(
-            OUTPUT, [reduce(mul, self.temporal[level + 1 :, i], size) for i, size in enumerate(self.tiles[level])]
-        )
+        outer = range(level + 1, len(LEVELS))
+        own = reduce(mul, (self.temporal[above, loop] for above in outer for loop in INDEXED_BY[OUTPUT]), tile)
         return Flow(fetched - own, fetched + filled, tile)
 
-    def fetches(self, tensor: int, level: int) -> Array:
-        """How many tiles of a tensor an instance of a level takes in, one after the other."""
-        if level == MULTIPLIER:
-            return self.steps
+    def fetches(self, tensor: int, level: int) -> _Fetches:
+        """How an instance of a level takes in a tensor's tiles."""
         xp = array_namespace(self.temporal)
         count, moving = xp.ones_like(self.whole[0]), xp.zeros_like(self.indexed[0][0])
         for outer in range(level + 1, len(LEVELS)):
-            count = count * xp.where(moving, self.whole[outer], self.runs[outer][tensor])
-            moving = moving | self.indexed[outer][tensor]
-        return count
+            count = count * xp.where(moving, self.whole[outer], self.runs[tensor][outer])
+            moving = moving | self.indexed[tensor][outer]
+        return _Fetches(count, self.shift(level) if tensor == INPUT and level != DRAM else None)
 
-    def below(self, inner: int, level: int) -> Sizes:
-        """Tile of all instances of ``inner`` that one instance of ``level`` serves, together."""
-        own = self.tiles[inner] if inner != MULTIPLIER else [1] * len(LOOPS)
-        return [reduce(mul, self.spatial[inner + 1 : level + 1, i], size) for i, size in enumerate(own)]
+    def below(self, inner: int, level: int) -> Array:
+        """Tile (loops, ...) of all instances of ``inner`` that one instance of ``level`` serves, together."""
+        own = [] if inner == MULTIPLIER else [self.tiles[inner]]
+        return reduce(mul, [*own, *(self.spatial[between] for between in range(inner + 1, level + 1))])
 
-    def volume(self, tensor: int, tile: Sizes) -> Array:
-        """Words of a tile."""
+    def volume(self, tensor: int, tile: Array) -> Array:
+        """Words of a tile (loops, ...)."""
         if tensor == INPUT:
             width, height = self.window(tile)
             return tile[N] * tile[G] * tile[C] * width * height
         return reduce(mul, (tile[loop] for loop in INDEXED_BY[tensor]))
 
-    def window(self, tile: Sizes) -> tuple[Array, Array]:
+    def window(self, tile: Array) -> tuple[Array, Array]:
         """Columns and rows of the input under a tile."""
         return (tile[P] - 1) * self.work.stride_p + tile[R], (tile[Q] - 1) * self.work.stride_q + tile[S]
 
-    def new_words(self, tensor: int, tile: Sizes, level: int) -> Array:
-        """Words of a tile that are not there from the one before it, on average over the fetches at a level.
+    def fetched(self, tensor: int, tile: Array, fetches: _Fetches) -> Array:
+        """Words of all tiles that are taken in, less what is still there from the one before.
 
         Only where the innermost loop that steps outside the level shifts the input's window is anything left over.
         """
         words = self.volume(tensor, tile)
-        if tensor != INPUT or level in (MULTIPLIER, DRAM):
-            return words
+        if fetches.shift is None:
+            return fetches.count * words
         xp = array_namespace(self.temporal)
-        count, window, columns, rows = self.shifts[level + 1]
-        for outer in range(level + 2, len(LEVELS)):
-            inside = reduce(mul, self.whole[level + 1 : outer]) == 1  # no loop between the level and this one steps
-            count, window, columns, rows = (
-                xp.where(inside, further, near)
-                for further, near in zip(self.shifts[outer], (count, window, columns, rows), strict=True)
-            )
+        count, window, columns, rows = fetches.shift
         width, height = self.window(tile)
         overlap = xp.clip(width - columns, min=0) * xp.clip(height - rows, min=0) / (width * height)
-        return words * (1 - xp.where(window, overlap * (count - 1) / count, 0 * overlap))
+        return fetches.count * (words * (1 - xp.where(window, overlap * (count - 1) / count, 0 * overlap)))
+
+    def shift(self, level: int) -> _Shift:
+        """What a step of the innermost loop outside a level does to the input's window."""
+        xp = array_namespace(self.temporal)
+        found = self._shift(level + 1)
+        for outer in range(level + 2, len(LEVELS)):
+            inside = reduce(mul, (self.whole[between] for between in range(level + 1, outer))) == 1
+            found = _Shift(*(xp.where(inside, far, near) for far, near in zip(self._shift(outer), found, strict=True)))
+        return found
+
+    def _shift(self, level: int) -> _Shift:
+        """The same of a level's own innermost loop."""
+        xp = array_namespace(self.temporal)
+        count, still = xp.ones_like(self.whole[level]), xp.zeros_like(self.whole[level])
+        moved = {}
+        for loop, stride in ((P, self.work.stride_p), (Q, self.work.stride_q), (R, 1), (S, 1)):
+            place = self.place[level, loop]
+            here = (place > 0) & (place == self.innermost[level])
+            step = self.spatial[level, loop] * stride * (self.tiles[level - 1][loop] if level else 1)
+            moved[loop] = xp.where(here, step, still)
+            count = xp.where(here, self.temporal[level, loop], count)
+        columns, rows = moved[P] + moved[R], moved[Q] + moved[S]
+        return _Shift(count, (columns + rows) > 0, columns, rows)

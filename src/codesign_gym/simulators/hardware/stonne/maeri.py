@@ -91,8 +91,8 @@ class Maeri(Fabric):
         return self.accumulates
 
     def products(self, rows: Layers) -> Ints:
-        """All of a row's run at once."""
-        return np.asarray(rows.multiplies, dtype=np.int64)
+        """All of a step's run at once."""
+        return np.asarray(rows.multiplies * rows.steps, dtype=np.int64)
 
     def executed(self, rows: Layers, sizes: Hardware) -> Executed:
         """Rows with the tiles of :meth:`mapping`; see :class:`Fabric`."""
@@ -150,7 +150,7 @@ class Maeri(Fabric):
 def _executed(rows: Layers, run: Run) -> Executed:
     """Costs of rows, of shape (..., layers)."""
     names = ("products", "sram_reads", "sram_writes")
-    detail = {name: getattr(run, name) for name in names} | {"macs": rows.macs}
+    detail = {name: getattr(run, name) for name in names} | {"macs": rows.one_step().macs}
     return Executed(run.terms, run.passes, detail, run.dynamic_stonne_units)
 
 

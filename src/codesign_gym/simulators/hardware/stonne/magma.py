@@ -83,8 +83,8 @@ class Magma(Fabric):
         return 1
 
     def products(self, rows: Layers) -> Ints:
-        """Groups, heads and images."""
-        return np.asarray(rows.gemm.count)
+        """Groups, heads and images, and steps."""
+        return np.asarray(rows.gemm.count * rows.steps)
 
     def executed(self, rows: Layers, sizes: Hardware) -> Executed:
         """Rows cut into tiles; see :class:`Fabric`. Of real tiles, the terms of the whole ones around them."""

@@ -71,8 +71,8 @@ class Sigma(Fabric):
         return 0
 
     def products(self, rows: Layers) -> Ints:
-        """Groups, heads and images."""
-        return np.asarray(rows.gemm.count)
+        """Groups, heads and images, and steps."""
+        return np.asarray(rows.gemm.count * rows.steps)
 
     def executed(self, rows: Layers, sizes: Hardware) -> Executed:
         """Rows packed as the compiler does; see :class:`Fabric`."""

@@ -5,18 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 from pydantic import BeforeValidator, Field
 
-from codesign_gym.simulators.hardware.asked import checked, checked_lowered
+from codesign_gym.simulators.hardware.asked import checked, checked_lowered, remembered
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
-from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS, Folds, Product, fold, lower, position_in, select
+from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS, Folds, PositionIn, Product, fold, lower, select
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 #: How words are counted, by name in files: see :class:`Systolic`.
 COUNTINGS = ("physical", "scale-sim")
 PHYSICAL, SCALE_SIM = range(2)
+
+
+@remembered
+def _lowered(layers: Layers) -> Product:
+    return lower(np, layers, np.float64)
 
 
 @dataclass(frozen=True)
@@ -57,13 +63,13 @@ class Systolic:
     clock_hz: Annotated[float, Unit("Hz"), Field(gt=0)]
     rows: Annotated[int, Unit("PE"), Field(gt=0)]
     columns: Annotated[int, Unit("PE"), Field(gt=0)]
-    dataflow: Annotated[int, Unit("name"), BeforeValidator(position_in(DATAFLOWS)), Field(ge=0, lt=len(DATAFLOWS))]
+    dataflow: Annotated[int, Unit("name"), BeforeValidator(PositionIn(DATAFLOWS)), Field(ge=0, lt=len(DATAFLOWS))]
     ifmap_sram_bytes: Annotated[float, Unit("B"), Field(gt=0)]
     filter_sram_bytes: Annotated[float, Unit("B"), Field(gt=0)]
     ofmap_sram_bytes: Annotated[float, Unit("B"), Field(gt=0)]
     dram_bytes_per_s: Annotated[float, Unit("B/s"), Field(gt=0)]
     partial_sum_bits: Annotated[int, Unit("bit"), Field(gt=0)]
-    counting: Annotated[int, Unit("name"), BeforeValidator(position_in(COUNTINGS)), Field(ge=0, lt=len(COUNTINGS))]
+    counting: Annotated[int, Unit("name"), BeforeValidator(PositionIn(COUNTINGS)), Field(ge=0, lt=len(COUNTINGS))]
 
     @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
@@ -75,6 +81,8 @@ class Systolic:
             rounding: exact, or relaxed for gradients in bitwidths and the array's parameters.
         """
         bits = real(bits)
+        if isinstance(bits, np.ndarray) and bits.dtype == np.float64:
+            return self._form(_lowered(layers), bits, rounding)
         return self._form(lower(array_namespace(bits), layers, bits.dtype), bits, rounding)
 
     @checked_lowered("m")
@@ -91,7 +99,7 @@ class Systolic:
     def _form(self, product: Product, bits: Array, rounding: Rounding) -> Costs:
         weight_bytes, activation_bytes = bits[..., 0] / 8, bits[..., 1] / 8  # of a word
         filter_bytes = activation_bytes + product.stored * (weight_bytes - activation_bytes)
-        count = product.count + 0 * weight_bytes  # (..., layers): cycles and words have the designs' shape, too
+        count = product.count * product.steps + 0 * weight_bytes  # of the designs' shape, as cycles and words then are
         filters, outputs = product.n * product.k, count * product.m * product.n
         folds = fold(product._replace(count=count), self.rows, self.columns, self.dataflow, rounding)
 
@@ -104,7 +112,7 @@ class Systolic:
         dram_bytes = operand_bytes + partial_words * (self.partial_sum_bits / 8) + outputs * activation_bytes
         return Costs(
             rounding.maximum(folds.cycles / self.clock_hz, dram_bytes / self.dram_bytes_per_s),
-            count * filters * product.stored * weight_bytes,
+            product.count * filters * product.stored * weight_bytes,
             detail={
                 "cycles": folds.cycles,
                 "mac_slots": folds.cycles * (self.rows * self.columns),

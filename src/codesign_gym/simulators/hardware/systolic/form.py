@@ -18,7 +18,7 @@ over arrays of one library, so that ``torch.compile`` makes one kernel of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
@@ -35,17 +35,19 @@ MATMUL = int(Op.MATMUL)  # arrays are compared with a number faster than with an
 DATAFLOWS = ("os", "ws", "is")
 
 
-def position_in(names: tuple[str, ...]) -> Callable[[object], object]:
+@dataclass(frozen=True)
+class PositionIn:
     """A validator of a field that is one of some names: a name becomes its position, a position stays."""
 
-    def position(value: object) -> object:
+    names: tuple[str, ...]
+
+    def __call__(self, value: object) -> object:
+        """The position, or what is no name as it is."""
         if not isinstance(value, str):
             return value
-        if value not in names:
-            raise ValueError(f"unknown name{suggestion(value, names)}")
-        return names.index(value)
-
-    return position
+        if value not in self.names:
+            raise ValueError(f"unknown name{suggestion(value, self.names)}")
+        return self.names.index(value)
 
 
 def select(code: Array, *cases: Array) -> Array:
@@ -69,12 +71,13 @@ def select(code: Array, *cases: Array) -> Array:
 class Product(NamedTuple):
     """Rows of the layer table as matrix products, columns of shape (..., layers)."""
 
-    count: Array  # products, one after another
+    count: Array  # products of a step, one after another
     m: Array
     n: Array
     k: Array
     inputs: Array  # distinct elements among the M x K of the first operand: windows overlap
     stored: Array  # whether the second operand is weights, bool
+    steps: Array  # times that all of them run
 
 
 class Folds(NamedTuple):
@@ -100,7 +103,7 @@ def lower(xp: Any, layers: Layers, dtype: Any) -> Product:
     high = _reach(xp, layers.out_height, layers.kernel_height, layers.stride, layers.in_height)
     wide = _reach(xp, layers.out_width, layers.kernel_width, layers.stride, layers.in_width)
     inputs = images * (layers.in_channels // layers.groups) * high * wide
-    return Product(count, m, n, k, inputs, stored)
+    return Product(count, m, n, k, inputs, stored, layers.steps)
 
 
 def _reach(xp: Any, outputs: Array, kernel: Array, stride: Array, size: Array) -> Array:

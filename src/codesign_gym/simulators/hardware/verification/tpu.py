@@ -53,12 +53,24 @@ def verify(folder: Path) -> list[Check | NotRun]:
 
     predicted = unseen(GUESS, predict, reference, group)
     note = f"three constants fitted to other sizes, {FOLDS} folds; {left_out}"
-    found.append(check("product, us, cross-validated", TABLE, predicted, reference, bar, peer, note))
+    told = f"{note}{_by_source(table, np.abs(predicted / reference - 1))}"
+    found.append(check("product, us, cross-validated", TABLE, predicted, reference, bar, peer, told))
     small = (table[list(SIZES)] <= SMALL).all(axis=1).to_numpy()
     if small.any():
         quantity = f"product to {SMALL}, us, cross-validated"
         found.append(check(quantity, TABLE, predicted[small], reference[small], bar, peer, note))
     return found
+
+
+def _by_source(table: pd.DataFrame, error: Floats) -> str:
+    """Mean errors of the sets that the table was put together from, by their sizes; "" where it does not name them."""
+    if "source" not in table:
+        return ""
+    parts = []
+    for _, own in table.assign(error=error).groupby("source"):
+        sizes = own[list(SIZES)].to_numpy()
+        parts.append(f"{100 * own['error'].mean():.2g} % of {len(own)} of sizes {sizes.min()} to {sizes.max()}")
+    return f"; by source: {', '.join(parts)}"
 
 
 def products(table: pd.DataFrame) -> Costs:

@@ -9,14 +9,14 @@ from rich.console import Console
 from scipy.stats import spearmanr
 
 from codesign_gym.agents import interface
-from codesign_gym.envs.core.problem import score
+from codesign_gym.envs.core.problem import column, score
 from codesign_gym.errors import UnknownName
 from codesign_gym.training.studies.codebench.graphs import Accuracy, Family, measured, train
 from codesign_gym.training.studies.codebench.problem import IMAGES, CodesignProblem
 from codesign_gym.training.studies.codebench.searches import Found, Search, accelerator_first, network_first, run
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.part import middle
-from codesign_gym.training.studies.study import Claim, Report, Table
+from codesign_gym.training.studies.study import MEDIAN, Claim, Report, Table, at_least, at_most, decides, judged
 
 SEEDS = {"small": (0, 1, 2), "full": (0, 1, 2, 3, 4)}
 EVALUATIONS = {"small": 100, "full": 150}
@@ -35,7 +35,9 @@ NOTES = (
     f"A design classifies {IMAGES} images; as released, one batch is charged whatever its size, so that a batch of one "
     "image is always best and the limits of 1 s and 10 J are far away ('one batch', at scale full).",
     "Score: .2 accuracy + .2 (1 - latency / 1 s) + .1 (1 - area / 1000 mm2) + .2 (1 - dynamic energy / 10 J) + "
-    ".3 (1 - leakage / 10 J), CODEBench's weights. The optimum of 1.5e10 pairs is not known.",
+    ".3 (1 - leakage / 10 J), CODEBench's weights. The exact optimum is not known: there are 2.5e9 pairs at scale "
+    "small, 1.5e10 at full, and costing them takes 20 or 140 hours of a core (30,000 a second). The bound in the table "
+    "is the score of the most accurate network at no cost, which no pair can pass.",
     "The number of images and boshcode's settings were chosen on this space, seeds 0 to 2, with made-up accuracies.",
 )
 
@@ -64,7 +66,9 @@ def study(scale: str, chosen: str | None, console: Console) -> Report:
         _predicts(problem, SEEDS[scale]),
         _second_order(joint["boshcode"], joint["boshcode-sgd"]),
     )
-    return Report("codebench", scale, claims, (_compared(joint, target), _sides(sided, joint["boshcode"])), NOTES)
+    return Report(
+        "codebench", scale, claims, (_compared(joint, target, _bound(problem)), _sides(sided, joint["boshcode"])), NOTES
+    )
 
 
 def _agents(scale: str, chosen: str | None) -> tuple[str, ...]:
@@ -98,16 +102,24 @@ def _random_scores(problem: CodesignProblem) -> np.ndarray:
     return score(problem, problem.evaluate(designs))
 
 
+def _bound(problem: CodesignProblem) -> float:
+    """What no pair's score can pass: the most accurate network's, were its costs 0."""
+    best = np.zeros((1, len(problem.metrics)))
+    best[0, column(problem, "accuracy")] = problem.accuracy.search.max()
+    return float(score(problem, best)[0])
+
+
 def _reaches(joint: list[Found], target: float, granted: int) -> Claim:
     spent = [found.after(target) for found in joint]
     best = [found.best[-1] for found in joint]
     return Claim(
         f"(a) joint search reaches the best of {RANDOM_PAIRS:,} random pairs within {granted} evaluations",
-        "",
+        "1.5 points, 34.7x throughput, 11x energy-delay product ahead of Auto-NBA, a joint search by gradients",
         _count(middle(spent)),
         _count(max(spent)),
         middle(spent) <= granted,
         f"random pairs reach {target:.4f}; the search {middle(best):.4f} (median) and {min(best):.4f} (worst)",
+        decides(MEDIAN, len(joint)),
     )
 
 
@@ -125,6 +137,7 @@ def _beats_one_sided(problem: CodesignProblem, joint: list[Found], sided: list[F
         f"most accurate is {graph.name}, {100 * problem.accuracy.search.max():.1f} % of search images; the best of "
         f"{RANDOM_PAIRS:,} random accelerators for it scores {most:.4f}, which leaves "
         "little to gain below a score of 1; with one side fixed there are fewer knobs to learn",
+        decides(MEDIAN, len(gains)),
     )
 
 
@@ -141,13 +154,8 @@ def _predicts(problem: CodesignProblem, seeds: Sequence[int]) -> Claim:
         surrogate.fit(encoding.points(designs[:150]), log_regret(problem, metrics[:150]))
         predicted = surrogate.predict(encoding.points(designs[150:])).mean
         ranks.append(float(spearmanr(-predicted, score(problem, metrics[150:])).statistic))
-    return Claim(
-        "(c) the surrogate of 150 random pairs ranks 2,000 others with a Spearman correlation of .85",
-        "",
-        f"{middle(ranks):.3f}",
-        f"{min(ranks):.3f}",
-        middle(ranks) >= 0.85,
-    )
+    text = "(c) the surrogate of 150 random pairs ranks 2,000 others with a Spearman correlation of .85"
+    return judged(text, ranks, at_least(0.85), "{:.3f}", by=MEDIAN)
 
 
 def _second_order(second: list[Found], first: list[Found]) -> Claim:
@@ -155,18 +163,18 @@ def _second_order(second: list[Found], first: list[Found]) -> Claim:
     for one, other in zip(second, first, strict=True):
         level = min(one.best[-1], other.best[-1])
         ratios.append(one.after(level) / other.after(level))
-    return Claim(
+    return judged(
         "(d) second-order input search needs at most .75 of the evaluations of first-order search",
-        "",
-        f"{middle(ratios):.2f}",
-        f"{max(ratios):.2f}",
-        middle(ratios) <= 0.75,
-        "until the lower of both final scores is reached; same surrogate, trust region and descents, step size of each "
-        "its own",
+        ratios,
+        at_most(0.75),
+        "{:.2f}",
+        by=MEDIAN,
+        note="until the lower of both final scores is reached; same surrogate, trust region and descents, step size of "
+        "each its own",
     )
 
 
-def _compared(joint: dict[str, list[Found]], target: float) -> Table:
+def _compared(joint: dict[str, list[Found]], target: float, bound: float) -> Table:
     rows = []
     for name, mine in joint.items():
         best = [found.best[-1] for found in mine]
@@ -175,7 +183,8 @@ def _compared(joint: dict[str, list[Found]], target: float) -> Table:
         tested = middle([found.test_accuracy for found in mine])
         row = (name, used, f"{middle(best):.4f}", f"{min(best):.4f}", _count(spent), f"{100 * tested:.1f} %")
         rows.append((-middle(best), row))
-    ordered = tuple(row for _, row in sorted(rows, key=lambda pair: pair[0]))
+    at_no_cost = ("bound: at no cost", "", f"{bound:.4f}", f"{bound:.4f}", "", "")
+    ordered = (at_no_cost, *(row for _, row in sorted(rows, key=lambda pair: pair[0])))
     headings = ("agent", "evaluations used", "score, median", "score, worst", "until random's best", "test accuracy")
     return Table(f"joint search, {len(joint['boshcode'])} seeds; best random pair {target:.4f}", headings, ordered)
 

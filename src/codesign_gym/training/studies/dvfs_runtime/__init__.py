@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from codesign_gym.errors import BadConfig
+from codesign_gym.training.control import oracle_w
 from codesign_gym.training.studies.dvfs_runtime import claims, rivals, tables
 from codesign_gym.training.studies.dvfs_runtime.scenarios import SCALES
 from codesign_gym.training.studies.jobs import run_all
@@ -33,7 +34,7 @@ def study(scale: str, chosen: str | None, console: Console) -> Report:
         tables.Load(
             name=load,
             rivals=rivals.rivals(load, size.episodes),
-            oracle_w=rivals.oracle_w(load, size.episodes),
+            oracle_w=oracle_w(rivals.core_of(load, "test"), size.episodes),
             trained={
                 agent: [row for job, row in zip(jobs, trained, strict=True) if (job.load, job.agent) == (load, agent)]
                 for agent in size.steps

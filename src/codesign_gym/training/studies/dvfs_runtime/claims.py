@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from codesign_gym.training.studies.dvfs_runtime.tables import Load
-from codesign_gym.training.studies.study import Claim
+from codesign_gym.training.studies.study import MEDIAN, Claim, decides
 
 SAVED, OF_ORACLE = 0.15, 0.9
 #: The load on which a policy must beat governors, and the one whose future is known.
@@ -41,6 +41,7 @@ def _against_governor(load: Load, agent: str, early: bool) -> Claim:
         passed=bool(np.median(saved) >= SAVED and np.median(missed) <= governor["miss_rate"]),
         note=f"{name}, missed {100 * governor['miss_rate']:.3f} %; no more in {held.sum()} of {len(rows)} seeds; "
         f"the oracle saves {100 * possible:.1f} %",
+        by=decides(MEDIAN, len(rows)),
     )
 
 
@@ -56,4 +57,5 @@ def _against_oracle(load: Load, agent: str) -> Claim:
         worst=f"{100 * shares.min():.1f} %, missed {100 * missed.max():.3f} %",
         passed=bool(np.median(shares) >= OF_ORACLE and np.median(missed) <= allowed),
         note=f"both against the highest clocks without early exits; the governor missed {100 * allowed:.3f} %",
+        by=decides(MEDIAN, len(shares)),
     )

@@ -17,8 +17,7 @@ from codesign_gym.agents.sb3.agent import CHECKPOINT
 from codesign_gym.envs.dvfs.core import DvfsCore
 from codesign_gym.envs.dvfs.factory import Options, build
 from codesign_gym.records import parse
-from codesign_gym.training.control import GOVERNORS, measure, unseen_generators, viewed
-from codesign_gym.training.studies.dvfs_runtime.oracle import least_energy_j
+from codesign_gym.training.control import GOVERNORS, measure, viewed
 from codesign_gym.training.studies.dvfs_runtime.scenarios import REWARD, SCENARIOS
 
 #: Behind a governor's name where it leaves the threshold at the lowest that is offered, not at "never early".
@@ -69,13 +68,6 @@ def rivals(load: str, episodes: int) -> dict[str, Row]:
         chosen = choices[np.where(allowed, energy_j, np.inf).argmin()]
         rows["best fixed" + early] = measure(core.with_actions("multidiscrete"), Constant(chosen[None]), episodes)[0]
     return rows
-
-
-def oracle_w(load: str, episodes: int) -> float:
-    """Mean power that nothing can go below without missing a request, on the same unseen episodes."""
-    core = core_of(load, "test")
-    started = core.initial(unseen_generators(episodes), None)
-    return float(least_energy_j(core, started).mean()) / (core.horizon * core.interval_s)
 
 
 @dataclass

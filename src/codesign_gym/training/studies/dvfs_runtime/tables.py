@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
+from codesign_gym.training.control import ORACLE
 from codesign_gym.training.studies.dvfs_runtime.rivals import EARLY, Row
 from codesign_gym.training.studies.study import Table
 
@@ -61,7 +60,7 @@ def table(load: Load) -> Table:
         for name, row in rows.items()
     ]
     oracle = (
-        "oracle (bound)",
+        ORACLE,
         f"{load.oracle_w:.3f}",
         f"{100 * (1 - load.oracle_w / highest_w):.1f}",
         "100.0",
@@ -78,12 +77,13 @@ def middle(rows: list[Row]) -> Row:
 
 
 def notes(load: Load) -> list[str]:
-    """Whether a fixed setting is as good as what was learned."""
-    fixed = load.rivals["best fixed" + EARLY]
-    learned = min((middle(rows)["power_w"] for rows in load.trained.values()), default=np.inf)
-    if fixed["miss_rate"] <= MISSES and fixed["power_w"] <= AS_GOOD * learned:
-        return [
-            f"{load.name}: a fixed setting is as good as what was learned ({fixed['power_w']:.3f} W, "
-            f"{100 * fixed['miss_rate']:.3f} % missed, against {learned:.3f} W)"
-        ]
-    return []
+    """Which rivals with the best exit threshold draw as little as what was learned, and what all of them miss."""
+    learned = min(map(middle, load.trained.values()), key=lambda row: row["power_w"])
+    rivals = ("best fixed" + EARLY, load.best_governor(early=True))
+    as_good = [name for name in rivals if load.rivals[name]["power_w"] <= AS_GOOD * learned["power_w"]]
+    told = " and ".join(f"{name} ({_told(load.rivals[name])})" for name in as_good)
+    return [f"{load.name}: as good as what was learned ({_told(learned)}): {told}"] if as_good else []
+
+
+def _told(row: Row) -> str:
+    return f"{row['power_w']:.3f} W, {100 * row['miss_rate']:.3f} % missed"

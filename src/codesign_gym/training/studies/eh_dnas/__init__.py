@@ -10,7 +10,7 @@ from codesign_gym.training.studies.eh_dnas import searches
 from codesign_gym.training.studies.eh_dnas.searches import AWARE, BLIND, LOOKUP, Found, Search
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.part import middle
-from codesign_gym.training.studies.study import Claim, Report, Table
+from codesign_gym.training.studies.study import WORST, Claim, Report, Table, at_least, decides, judged
 
 SEEDS = (0, 1, 2)
 
@@ -69,6 +69,7 @@ def _ranks(found: list[Found]) -> Claim:
         f"{min(predictor):.3f} against {max(table):.3f}",
         min(predictor) >= 0.95 and max(table) <= 0.9,
         f"the paper's table sums what operators take alone; one fitted to as many networks has {middle(fitted):.3f}",
+        decides(WORST, len(found)),
     )
 
 
@@ -81,18 +82,17 @@ def _gains(found: list[Found]) -> Claim:
         f"{middle(gains):.2f}x at {middle(lost):.2f} points",
         f"{min(gains):.2f}x at {max(lost):.2f} points",
         min(gains) >= 1.3 and max(lost) <= 1.0,
+        by=decides(WORST, len(found)),
     )
 
 
 def _signs(found: list[Found]) -> Claim:
-    shares = [one.agreeing for one in found]
-    return Claim(
+    return judged(
         "(c) the predictor's gradient has the sign of the simulated change on at least 80 % of operator swaps",
-        "",
-        f"{100 * middle(shares):.1f} %",
-        f"{100 * min(shares):.1f} %",
-        min(shares) >= 0.8,
-        f"of swaps that change the simulated interval, {100 * middle([one.moving for one in found]):.0f} % of all",
+        [100 * one.agreeing for one in found],
+        at_least(80),
+        "{:.1f} %",
+        note=f"of swaps that change the simulated interval, {100 * middle([one.moving for one in found]):.0f} % of all",
     )
 
 

@@ -16,7 +16,7 @@ from codesign_gym.agents.differentiable.search import Schedule, epochs
 from codesign_gym.envs.layer_ops.factory import Options, layer_ops_problem
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.part import FULL_ONLY, Part
-from codesign_gym.training.studies.study import Claim, Table
+from codesign_gym.training.studies.study import Claim, Table, at_least, judged
 
 SPACE, DEVICE = "digits-supernet", "pixel-3-cpu"
 QUALITY = "codesign_gym.simulators.supernets.quality:measured"
@@ -98,7 +98,7 @@ def report(found: Sequence[Compared]) -> Part:
         tuple(rows),
     )
     by_beta = ", ".join(f"exponent {beta:g}: {np.median(gains[beta]):+.1f} pt" for beta in BETAS)
-    claim = Claim(TEXT, "", f"{np.median(every):+.1f} pt", f"{min(every):+.1f} pt", min(every) >= POINTS, by_beta)
+    claim = judged(TEXT, every, at_least(POINTS), "{:+.1f} pt", of="searches", note=by_beta)
     return Part((claim,), (table,))
 
 

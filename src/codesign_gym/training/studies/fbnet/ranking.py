@@ -101,6 +101,7 @@ def _claim(found: Ranked) -> Claim:
         f"{low:.2f}, lower end of the interval",
         low > 0,
         f"{found.supernet.designs} designs drawn at random, {found.supernet.trainings} trainings of each",
+        "lower end of the interval",
     )
 
 

@@ -14,7 +14,7 @@ from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.lana.case import Case, cases
 from codesign_gym.training.studies.lana.problem import replaced, search, tables
 from codesign_gym.training.studies.part import Part, middle
-from codesign_gym.training.studies.study import Claim, Table
+from codesign_gym.training.studies.study import MEDIAN, Claim, Table, at_most, judged
 
 #: Operators are names, not amounts: a categorical policy over legal ones. At scale full one with a Gaussian beside it.
 LEARNER = "maskable-ppo"
@@ -99,4 +99,4 @@ def _claim(found: list[Found], names: tuple[str, ...]) -> Claim:
     ratios = [f.ratio for f in mine]
     hits = sum(ratio <= WITHIN for ratio in ratios)
     note = f"{hits} of {len(ratios)} searches; operators that another beats in latency and loss are left out for all"
-    return Claim(text, "", f"{middle(ratios):.3f}x", f"{max(ratios):.3f}x", middle(ratios) <= WITHIN, note)
+    return judged(text, ratios, at_most(WITHIN), "{:.3f}x", by=MEDIAN, of="searches", note=note)

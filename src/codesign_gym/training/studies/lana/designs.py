@@ -20,7 +20,7 @@ from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.lana.case import SHARES, Case, cases
 from codesign_gym.training.studies.lana.problem import replaced, tables
 from codesign_gym.training.studies.part import Part, middle
-from codesign_gym.training.studies.study import Claim, Table
+from codesign_gym.training.studies.study import MEDIAN, WORST, Claim, Table, at_least, decides, judged
 
 SOLUTIONS = 20
 #: Share of the layers that a solution may have in common with any before (LANA's O).
@@ -118,7 +118,8 @@ def _fast(network: str, found: list[Chosen]) -> Claim:
         f"{middle(speed):.2f}x, {middle(loss):+.2f} pt",
         f"{min(speed):.2f}x, {max(loss):+.2f} pt",
         min(speed) >= SPEEDUP and max(loss) <= LOSS_POINTS,
-        f"{len(picked)} searches; accuracy in floating point, latency at 8 bits",
+        "accuracy in floating point, latency at 8 bits",
+        decides(WORST, len(picked), "searches"),
     )
 
 
@@ -134,13 +135,15 @@ def _pick(found: list[Chosen]) -> Chosen:
 def _diverse(network: str, found: list[Chosen]) -> Claim:
     gain = [100 * (f.best - f.first) for f in found]
     searched = [f.gain_points for f in found]
-    return Claim(
+    return judged(
         f"{network}: the best of {SOLUTIONS} diverse solutions on search images is as accurate on test as the optimum",
-        "diverse solutions help",
-        f"{middle(gain):+.2f} pt",
-        f"{min(gain):+.2f} pt",
-        middle(gain) >= 0,
-        f"before any training; on the search images themselves {middle(searched):+.2f} pt (never less, by choice)",
+        gain,
+        at_least(0.0),
+        "{:+.2f} pt",
+        by=MEDIAN,
+        of="searches",
+        paper="diverse solutions help",
+        note=f"before any training; on the search images themselves {middle(searched):+.2f} pt (never less, by choice)",
     )
 
 

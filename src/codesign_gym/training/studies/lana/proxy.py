@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 from codesign_gym.simulators.replacement.space import patched
 from codesign_gym.training.studies.jobs import run_all
 from codesign_gym.training.studies.lana.case import SEEDS
-from codesign_gym.training.studies.part import Part, middle
-from codesign_gym.training.studies.study import Claim, Table
+from codesign_gym.training.studies.part import Part
+from codesign_gym.training.studies.study import Table, at_least, judged
 
 DESIGNS = 100
 LEAST = 0.8
@@ -35,7 +35,7 @@ def run(scale: str, console: Console, networks: tuple[str, ...]) -> Part:
     for name in networks:
         mine = [r.accuracy for r in ranked if r.network == name]
         text = f"{name}: Spearman of the sum of loss changes with the true accuracy, {DESIGNS} random swaps: {LEAST:g}"
-        claims.append(Claim(text, "additive", f"{middle(mine):.3f}", f"{min(mine):.3f}", min(mine) >= LEAST))
+        claims.append(judged(text, mine, at_least(LEAST), "{:.3f}", paper="additive"))
     rows = tuple((r.network, r.seed, f"{r.accuracy:.3f}", f"{r.loss:.3f}") for r in ranked)
     return Part(tuple(claims), (Table("rank correlation", ("network", "seed", "accuracy", "loss"), rows),))
 

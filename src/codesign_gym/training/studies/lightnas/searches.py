@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -99,12 +100,16 @@ def run(search: Search) -> Found:
     return _run(search, shipped())
 
 
-def run_fixed(search: Search) -> Fixed:
-    """Learn a target's multiplier, then search with it as a fixed weight."""
-    learned = run(search).multipliers[-1]
+def run_each(searches: Sequence[Search]) -> list[Found]:
+    """Search for one target after another, in one process, which fits the seed's predictor once."""
+    return [run(search) for search in searches]
+
+
+def run_fixed(learned: Found) -> Fixed:
+    """Search with the multiplier that a run has learned for its target as a fixed weight."""
     # Settling looks at the target, of which a fixed weight knows nothing.
-    found = _run(search, replace(shipped(), multiplier=learned, multiplier_rate=0.0, settling=0))
-    return Fixed(search.seed, found.latency_s)
+    agent = replace(shipped(), multiplier=learned.multipliers[-1], multiplier_rate=0.0, settling=0)
+    return Fixed(learned.search.seed, _run(learned.search, agent).latency_s)
 
 
 def _run(search: Search, agent: LightNas) -> Found:
