@@ -145,4 +145,4 @@ def _least_j(cost: Floats, due: Ints, come: Ints) -> float:
                 paid = cost[min(done + (more > 0), len(cost) - 1), max(more - 1, 0)]
                 grown[after - low] = min(grown[after - low], value[before] + paid)
         first, value = low, grown
-    return value.min()
+    return float(value.min())

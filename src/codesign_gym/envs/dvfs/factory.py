@@ -57,7 +57,7 @@ class Options(Arguments):
         interval_s: in place of ``interval``.
         deadline_s: in place of ``slack``.
         horizon: control intervals of an episode.
-        capacity: requests that may wait.
+        capacity: requests that may wait behind the one in service.
         thresholds: confidences at which a request may leave early, ascending.
         accuracy_loss: percentage points on the search images; a threshold that costs more is not offered.
         ambient_c: lowest and highest temperature of the air, drawn for every episode.

@@ -57,11 +57,11 @@ def figure(core: DvfsCore, state: DvfsState, number: int = 0) -> Figure:
         below = top
     thresholds = exits.twinx()
     offered = np.minimum(workload.thresholds, 1.0)
-    thresholds.step(time_s, offered[levels.astype(int)], color="black", linewidth=0.8, where="pre")
-    thresholds.set(ylabel="threshold", ylim=(0, 1.05))
+    thresholds.step(time_s, offered[levels.astype(int)], color="black", linewidth=1.2, where="pre")
+    thresholds.set(ylabel="threshold", ylim=(0, 1.1))
     exits.set(ylabel="answered by exit", xlabel="time (s)", xlim=(0, core.horizon * core.interval_s))
     for axes in (clock, heat, power, queue, exits):
-        axes.legend(loc="upper left", fontsize=7, ncols=5)
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=7, ncols=5, frameon=False, borderaxespad=0.1)
     return made
 
 

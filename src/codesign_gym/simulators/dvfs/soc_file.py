@@ -213,7 +213,8 @@ def build(content: SocFile, where: str) -> Soc:
         thermal = Thermal(**{name: number.value for name, number in _values(content.thermal).items()})
     except BadConfig as error:
         raise BadConfig(f"{where}: {error}") from None
-    caps = [_cap(where, domain, content.domains[domain.clocks.name].throttled_hz.value) for domain in domains]
+    asked = [content.domains[name].throttled_hz.value for name in names]
+    caps = tuple(_cap(where, domain, hz) for domain, hz in zip(domains, asked, strict=True))
     everywhere = np.ones(len(names))
     states = [IdleState(RUNNING, everywhere, everywhere, 0.0, 0.0)]
     for name, idle in content.idle_states.items():
@@ -235,7 +236,7 @@ def build(content: SocFile, where: str) -> Soc:
         rest_share=content.rest_share.value,
         reference_c=content.reference_c.value,
         thermal=thermal,
-        throttled_index=tuple(caps),
+        throttled_index=caps,
         idle_states=tuple(states),
         assumed=tuple(path for path, source in sources.items() if source.startswith("Assumed")),
         sources=sources,

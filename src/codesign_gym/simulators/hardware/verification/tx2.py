@@ -162,6 +162,7 @@ def _rails(soc: Soc, rows: pd.DataFrame, label: str) -> list[Check | NotRun]:
     for name, watts in unseen.items():
         quantity = f"{name} power, {label}, clock left out, W"
         found.append(check(quantity, RAILS, watts, measured[name], POWER_BAR, note="fitted to other clocks"))
+        found.append(_least(name, f"{label}, clock left out", clock_hz, watts * time_s, measured[name] * latency_s))
     return found
 
 
