@@ -14,7 +14,7 @@ import pytest
 from house_tree import PACKAGE, ROOMS, module_name, modules
 
 #: Modules beside the rooms: the base, which every room may use and which uses no room ...
-BASE = ("errors", "storage", "records", "catalog", "pareto")
+BASE = ("errors", "storage", "records", "catalog", "pareto", "compiling")
 
 #: ... and the fronts, which may use every room and which none uses. "" is ``codesign_gym`` itself.
 FRONTS = ("", "__main__", "testing")

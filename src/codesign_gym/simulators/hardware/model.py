@@ -142,9 +142,10 @@ class CostModel(Protocol):
     """A pure function of layers and precision; the record that carries it holds the hardware.
 
     The models here also take a :class:`~codesign_gym.simulators.hardware.rounding.Rounding` as a third
-    argument, and run as they are on NumPy, on torch wherever its arrays lie, and under ``torch.compile``. Those
-    that search a mapping do so in NumPy, outside of any graph, in ``lower(layers, like)``; what follows takes its
-    result.
+    argument, and are asked for one step of every row: ``asked.checked`` multiplies by the column ``steps``, which a
+    model without that decorator has to do itself. They run as they are on NumPy, on torch wherever its arrays lie, and
+    under ``torch.compile``. Those that search a mapping do so in NumPy, outside of any graph, in
+    ``lower(layers, like)``; what follows takes its result.
 
     A model whose cost of a row depends on that row and its bits alone may say so with the class
     attribute ``separable = True``; large batches are then looked up in a table of its answers. One that searches for

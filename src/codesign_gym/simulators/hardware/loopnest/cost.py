@@ -24,8 +24,8 @@ from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, LOOPS, Map
 from codesign_gym.simulators.hardware.loopnest.memory import Memory
 from codesign_gym.simulators.hardware.loopnest.search import BITWIDTHS, layer_tables
 from codesign_gym.simulators.hardware.loopnest.traffic import unpacked
-from codesign_gym.simulators.hardware.model import Costs, real
-from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
+from codesign_gym.simulators.hardware.model import Costs, between, real
+from codesign_gym.simulators.hardware.rounding import EXACT, Exact, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
 #: Precisions of a layer's table, and one more for those that there are none of.
@@ -120,9 +120,16 @@ class LoopNest(Machine):
         Args:
             lowered: columns of shape (..., layers), from :meth:`lower`.
             bits: shape (..., layers, 2).
-            rounding: as in :meth:`cost`.
+            rounding: as in :meth:`cost`; relaxed costs are bilinear between whole bitwidths, each with its mapping.
         """
-        xp, bits = array_namespace(bits), real(bits)
+        bits = real(bits)
+        if isinstance(rounding, Exact):
+            return self._at(lowered, bits, rounding)
+        return between(lambda whole: self._at(lowered, whole, rounding), bits, BITWIDTHS)
+
+    def _at(self, lowered: Lowered, bits: Array, rounding: Rounding) -> Costs:
+        """At the mappings of the nearest whole bitwidths."""
+        xp = array_namespace(bits)
         operands = Operands(xp.where(lowered.product, bits[..., 1], bits[..., 0]), bits[..., 1])
         weight, activation = (xp.astype(xp.round(width), xp.int64) - BITWIDTHS[0] for width in operands)
         there = (weight >= 0) & (weight < len(BITWIDTHS)) & (activation >= 0) & (activation < len(BITWIDTHS))
