@@ -95,7 +95,8 @@ def test_a_run_states_the_volume_of_its_front(tmp_path: Path, capsys: pytest.Cap
     assert seen[-1] == pytest.approx(found["hypervolume"])
     line = front_line(tmp_path / "run", result)
     assert line is not None
-    assert f"front.csv ({len(front)} designs that no other beats); hypervolume {found['hypervolume']:.4g} from" in line
+    assert f"front.csv ({len(front)} designs that no other beats); hypervolume {found['hypervolume']:.5g} from" in line
+    assert "from quality 0, latency us" in line
 
 
 def test_a_resumed_run_counts_what_it_remembers(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from codesign_gym.training import tables
 
 console = Console(width=None if sys.stdout.isatty() else 140)
 errors = Console(stderr=True)
+#: Knobs of a design up to which their names are printed.
+NAMED = 16
 
 
 def print_result(title: str, result: dict[str, Any]) -> None:
@@ -30,8 +32,10 @@ def print_result(title: str, result: dict[str, Any]) -> None:
         floor, highest = result["constraints"].get("accuracy"), result["reference"].get("accuracy")
         if None not in (floor, highest) and 100 * (highest - floor) < -claims["test_change_low_points"]:
             console.print("the floor was met on search images; on test images the loss may exceed it", style="yellow")
-    chosen = " ".join(f"{value:.7g}" if not isinstance(value, str) else value for value in result["design"].values())
-    console.print(f"design: {chosen}", highlight=False)
+    told = {name: value if isinstance(value, str) else f"{value:.7g}" for name, value in result["design"].items()}
+    named = len(told) <= NAMED
+    chosen = " ".join(f"{name}={value}" if named else value for name, value in told.items())
+    console.print(f"design: {chosen}{'' if named else ' (result.json names the knobs)'}", highlight=False, markup=False)
 
 
 def print_control(title: str, result: dict[str, Any]) -> None:
@@ -55,7 +59,7 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
             f"{row['used']}/{row['granted']}",
             f"{row['score_median']:.4g}",
             f"{row['score_worst']:.4g}",
-            *([f"{row[f'hypervolume_{of}']:.4g}" for of in ("median", "worst")] if point else []),
+            *([f"{row[f'hypervolume_{of}']:.5g}" for of in ("median", "worst")] if point else []),
             *(tables.metric(name, row["metrics"][name]) for name in metrics),
             *(
                 [f"{100 * row['claims']['test_accuracy']:.2f}" if "test_accuracy" in row["claims"] else ""]

@@ -57,16 +57,15 @@ def hypervolume(front: Mapping[str, Any]) -> str:
     missing = [name for name, worst in front["reference_point"].items() if worst is None]
     if missing:
         return f"no hypervolume: no worst value is stated for {', '.join(missing)}"
-    return f"hypervolume {front['hypervolume']:.4g} {measured_from(front)}"
+    return f"hypervolume {front['hypervolume']:.5g} {measured_from(front)}"
 
 
 def measured_from(front: Mapping[str, Any]) -> str:
     """The reference point of a front's hypervolume, and the units that gains over it are counted in."""
-    points, units = (
-        ", ".join(f"{heading(name)} {metric(name, value)}" for name, value in front[part].items())
-        for part in ("reference_point", "unit")
-    )
-    return f"from {points} (gains in units of {units})"
+    point = front["reference_point"]
+    others = {name: unit for name, unit in front["unit"].items() if unit != abs(point[name])}
+    start, instead = (", ".join(f"{heading(n)} {metric(n, v)}" for n, v in part.items()) for part in (point, others))
+    return f"from {start} (gains are shares of these{f', of {instead} in place of 0' if others else ''})"
 
 
 def feasible_rows(evaluations: pd.DataFrame) -> pd.DataFrame:

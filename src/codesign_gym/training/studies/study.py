@@ -2,8 +2,9 @@
 
 A claim has one rule: it passes if its bar is met by the worst of what it was tried on (seeds, unless it names runs,
 networks, layers ...). Where the claim is about a typical search, as the published one is, the median decides, and the
-claim says so beside its text. A bar of several figures (so much faster at so little loss) is met if every figure meets
-its own. :func:`judged` makes a claim of one figure by that rule, so that its text and its verdict cannot disagree.
+claim says so beside its text; so it does where a count of seeds or the end of an interval decides. A bar of several
+figures (so much faster at so little loss) is met if every figure meets its own. :func:`judged` makes a claim of one
+figure by that rule, so that its text and its verdict cannot disagree.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SCALES = ("small", "full")
 WORST, MEDIAN = "worst", "median"
 RULE = (
     "Verdicts: a claim passes if the worst of what it was tried on meets its bar (every figure of it, where there are "
-    "several); where its line says median, the median has to. Both are shown."
+    "several); where its line names something else (the median, a count of seeds, an interval's end), that has to."
 )
 NO_FIGURE = "A dash under paper: the publication, as far as we know it, states no figure for this."
 

@@ -182,6 +182,7 @@ def _claims(found: Found) -> list[Claim]:
             f"{min(alone.values()):.1%}",
             min(alone.values()) >= AHEAD,
             "against exits only, DVFS only",
+            "worst of 2 comparisons",
         ),
         Claim(
             texts[3],
@@ -190,6 +191,7 @@ def _claims(found: Found) -> list[Claim]:
             f"{min(ours):.4f} against {min(other):.4f}",
             won >= SEEDS_AHEAD,
             f"{won} of {len(SEEDS)} seeds",
+            f"{SEEDS_AHEAD} of {len(SEEDS)} seeds",
         ),
     ]
 

@@ -38,7 +38,7 @@ class Job:
 def run(scale: str, console: Console) -> Part:
     """Both ways, every seed, short and long."""
     if scale == "small":
-        why = f"{FULL_ONLY}: {2 * len(SEEDS)} pretrainings of {SHORT} epochs take two minutes of a core"
+        why = f"{FULL_ONLY}: {2 * len(SEEDS)} pretrainings take minutes of a core"
         return Part(tuple(Claim(f"{TEXT}, {epochs} epochs", "", "", "", None, why) for epochs in (SHORT, EPOCHS)))
     jobs = [Job(epochs, seed, way) for epochs in (SHORT, EPOCHS) for seed in SEEDS for way in (True, False)]
     accuracies = dict(zip(jobs, run_all(measured, jobs, "pretraining", console), strict=True))

@@ -77,9 +77,7 @@ class System:
 def run(scale: str, console: Console) -> Part:
     """Every seed."""
     if scale == "small":
-        return Part(
-            (Claim(TEXT, "", "", "", None, f"{FULL_ONLY}: shared weights take half a minute of a core a seed"),)
-        )
+        return Part((Claim(TEXT, "", "", "", None, f"{FULL_ONLY}: a seed takes a minute of a core"),))
     found = run_all(searched, [Job(seed) for seed in SEEDS], "searches", console)
     hybrids = [systems[AGENTS[0]] for systems in found]
     saved = [systems[CONV].energy_j / hybrid.energy_j for systems, hybrid in zip(found, hybrids, strict=True)]
