@@ -182,12 +182,13 @@ def test_with_a_floor_the_cost_is_the_objective(cache: Path) -> None:
     problem: Any = build(options).problem
     full = problem.evaluate(problem.uniform(8))[0]
     (floor,) = problem.constraints
-    assert problem.objective.metric == "latency_s"
+    (objective,) = problem.objectives
+    assert objective.metric == "latency_s"
     assert floor.metric == "accuracy"
     assert floor.limit == pytest.approx(full[0] - 0.02)
     # Nothing saved, nothing earned; half the latency saved earns a half.
-    assert problem.objective.reward(full[1]) == 0
-    assert problem.objective.reward(full[1] / 2) == pytest.approx(0.5)
+    assert objective.reward(full[1]) == 0
+    assert objective.reward(full[1] / 2) == pytest.approx(0.5)
     # The floor is used up as accuracy falls, in the estimate by the predicted loss.
     assert floor.usage(np.array([full[0], floor.limit])).tolist() == pytest.approx([0.0, 1.0])
     used = problem.separable.totals(np.concatenate([problem.uniform(8), problem.uniform(2)]))[:, 1]
@@ -244,6 +245,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"budget": {"size": "5 ms"}}, "accepted: a share of the full cost such as 0.6, or a positive"),
     ({"budget": {"latency": "fast"}}, "budget 'latency' is 'fast'"),
     ({"budget": {"latency": 0.01}}, "no design keeps latency_s within"),
+    ({"objectives": {"latncy": 1.0}}, "unknown objective 'latncy'; did you mean 'latency'"),
+    ({"objectives": {"energy": 1.0}}, "objective 'energy': device 'haq-cloud' has no source for energy_j"),
+    ({"objectives": {"latency": 0.0}}, "weight of objective 'latency' is 0.0; accepted: a positive number"),
+    ({"objectives": {"latency": "5"}}, "field 'objectives.latency' is '5'"),
+    ({"objectives": {"latency": 1.0, "latency_s": 2.0}}, "'latency_s': latency_s is an objective already"),
+    ({"preferences": "sampled"}, "preferences is 'sampled', but there is one objective, loss; accepted: fixed"),
+    ({"preferences": "sampled", "objectives": {"latency": 1.0}, "reward": "dense"}, "preferences vary; try terminal"),
+    ({"preferences": "drawn"}, "field 'preferences' is 'drawn': Input should be 'fixed' or 'sampled'"),
     ({"minimize": "speed"}, "field 'minimize' is 'speed': Input should be 'latency', 'energy' or 'size'"),
     ({"floor": 1.0}, "accuracy 'tabular' measures nothing that a floor could bound"),
     ({"floor": 1.0, "budget": {"latency": 0.6}}, "give a budget or a floor, not both"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pickle
 from functools import partial
+from typing import Any
 
 import gymnasium as gym
 import mo_gymnasium
 import numpy as np
 import pytest
+from exit_samples import OPTIONS as EXITS
 from product_samples import Tiles
 from test_outlook import tiles_core
 
@@ -107,8 +109,13 @@ def test_any_registered_environment_that_designs_has_the_view() -> None:
     _, vector, *_ = made.step(0)
     assert vector.shape == (1,)
     assert "usage" in info
-    with pytest.raises(BadConfig, match="no term for objective; try reward='terminal'"):
-        mo_gymnasium.make(MULTI_OBJECTIVE, env="codesign/MixedPrecision-v0", accuracy="tabular", reward="dense")
+
+
+@pytest.mark.parametrize(("several", "missing"), [({}, "objective"), ({"objectives": {"latency": 5}}, "latency_s")])
+def test_dense_rewards_are_no_vector(several: dict[str, Any], missing: str) -> None:
+    options = {"env": "codesign/MixedPrecision-v0", "network": "mobilenetv1", "accuracy": "tabular", **several}
+    with pytest.raises(BadConfig, match=f"terms loss, price and none for {missing}: .*accepted: reward='terminal'$"):
+        mo_gymnasium.make(MULTI_OBJECTIVE, **options, reward="dense")
 
 
 def test_preferences_are_seen_and_weigh_the_reward() -> None:
@@ -144,3 +151,73 @@ def test_hypervolumes_start_at_the_stated_worst_values() -> None:
     assert volume > hypervolume(-vectors[:5], -reference_point(problem)) > 0
     assert hypervolume(np.array([[0.5, 0.5]]), np.ones(2)) == pytest.approx(0.25)
     assert hypervolume(np.array([[1.5, 0.5]]), np.ones(2)) == 0
+
+
+# An environment that controls
+
+DVFS: dict[str, Any] = {**EXITS, "arrivals": "bursty", "burst_load": 3.0, "capacity": 3, "horizon": 30, "action": "box"}
+
+
+def test_a_core_that_controls_hands_out_the_terms_that_have_a_weight() -> None:
+    names = {"energy": 1.0, "misses": 2.0, "accuracy": 0.5, "throttling": 0.1}
+    for left_out in names:
+        made = gym.make(MULTI_OBJECTIVE, env="codesign/Dvfs-v0", **EXITS, **{**names, left_out: 0.0}).unwrapped
+        assert made.objectives == [name for name in names if name != left_out]
+    with pytest.raises(BadConfig, match="needs an environment with objectives"):
+        gym.make(MULTI_OBJECTIVE, env="codesign/Dvfs-v0", **EXITS, **dict.fromkeys(names, 0.0))
+
+
+def test_controls_many_as_single_ones_and_adds_up_to_the_scalar() -> None:
+    """Bit by bit against single views, and up to float32 against the scalar environment, over three episodes."""
+    weights = {"accuracy": 0.5, "misses": 2.0}
+    options = {"env": "codesign/Dvfs-v0", **DVFS, **weights}
+    made = [partial(mo_gymnasium.make, MULTI_OBJECTIVE, **options) for _ in range(3)]
+    singles, many = mo_gymnasium.wrappers.vector.MOSyncVectorEnv(made), gym.make_vec(MULTI_OBJECTIVE, 3, **options)
+    plain = gym.make_vec("codesign/Dvfs-v0", 3, vectorization_mode="vector_entry_point", **DVFS, **weights)
+    for envs in (singles, many, plain):
+        envs.reset(seed=3)
+    many.action_space.seed(0)
+    total = np.zeros(4)
+    for _ in range(3 * (DVFS["horizon"] + 1)):
+        actions = many.action_space.sample()
+        found, expected, scalar = (envs.step(actions) for envs in (many, singles, plain))
+        for ours, theirs in zip(found[:4], expected[:4], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(found[1].sum(-1), scalar[1], rtol=1e-5, atol=1e-6)
+        total += found[1].sum(0)
+    assert (total[:3] < 0).all(), "energy, misses and wrong answers all occurred"
+    assert many.unwrapped.objectives == ["energy", "misses", "accuracy", "throttling"]
+
+
+def test_a_linear_reward_over_a_core_that_controls_is_its_scalar() -> None:
+    vector = mo_gymnasium.make(MULTI_OBJECTIVE, env="codesign/Dvfs-v0", **DVFS)
+    weighted = mo_gymnasium.wrappers.LinearReward(vector, weight=np.ones(3))
+    plain = gym.make("codesign/Dvfs-v0", **DVFS)
+    for env in (weighted, plain):
+        env.reset(seed=5)
+    for _ in range(DVFS["horizon"]):
+        action = plain.action_space.sample()
+        assert weighted.step(action)[1] == pytest.approx(plain.step(action)[1], rel=1e-5, abs=1e-6)
+
+
+def test_a_vector_view_is_drawn_as_the_environment_is() -> None:
+    """What a picture needs is kept for the view, too."""
+    frames = []
+    for name, options in ((MULTI_OBJECTIVE, {"env": "codesign/Dvfs-v0"}), ("codesign/Dvfs-v0", {})):
+        env = gym.make(name, **options, **DVFS, render_mode="rgb_array")
+        env.reset(seed=0)
+        for _ in range(5):
+            env.step(np.zeros(env.action_space.shape, dtype=np.float32))
+        frames.append(env.render())
+    np.testing.assert_array_equal(*frames)
+
+
+def test_a_core_that_names_no_objectives_is_refused() -> None:
+    class Nameless:
+        def __getattr__(self, name: str):
+            if name == "objectives":
+                raise AttributeError(name)
+            return getattr(tiles_core(Tiles()), name)
+
+    with pytest.raises(BadConfig, match="this one's core names none"):
+        MultiObjectiveEnv(Nameless())  # type: ignore[arg-type]

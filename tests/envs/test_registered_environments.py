@@ -37,6 +37,16 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
             "reward": reward,
         }
         for means, reward in product(("mask", "price", "mask+price", "none"), ("terminal", "dense"))
+    ]
+    + [
+        {
+            "backbones": ("early_exit_samples:first", "early_exit_samples:second"),
+            "pixels": None,
+            "floor": 5.0,
+            "objectives": {"latency": 0.5, "accuracy": 10},
+            **options,
+        }
+        for options in ({"preferences": "sampled"}, {"reward": "dense", "action": "box"})
     ],
     "codesign/MixedPrecision-v0": [
         *({**TABULAR, "enforcement": means, "reward": "dense", "observation": "rich"} for means in MEANS),
@@ -47,6 +57,14 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
             )
         ),
         {**TABULAR, "budget": None, "pinned": "none", "bits": (3, 5)},
+        *(
+            {**TABULAR, "objectives": {"latency": 5, "size": 2}, **options}
+            for options in (
+                {"preferences": "sampled"},
+                {"preferences": "sampled", "observation": "rich", "enforcement": "price+mask", "action": "box"},
+                {"reward": "dense", "enforcement": "price+project"},
+            )
+        ),
     ],
     "codesign/CoDesign-v0": [
         {"quality": "tabular", **options}
@@ -231,6 +249,27 @@ def test_what_an_agent_suggests_is_accepted_wherever_it_is_used(agent: str, mode
 def test_suggestions_are_left_out_where_a_core_could_not_be_made(agent: str, beside: dict[str, Any]) -> None:
     options = {"space": "digits-supernet", **beside}
     recipe_of("codesign/LayerOps-v0").core(configure("codesign/LayerOps-v0", options, agent, 10).options, False)()
+
+
+SEVERAL: list[tuple[str, dict[str, Any]]] = [
+    ("codesign/LayerOps-v0", {"objectives": {"latency": 5}}),
+    ("codesign/MixedPrecision-v0", {**TABULAR, "objectives": {"latency": 5}}),
+    ("codesign/EarlyExit-v0", OPTIONS["codesign/EarlyExit-v0"][-2]),
+]
+
+
+@pytest.mark.parametrize("agent", ["ppo", "maskable-ppo", "dqn"])
+@pytest.mark.parametrize(("name", "options"), SEVERAL, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_reward_that_weights_cannot_weigh_is_not_suggested_beside_them(
+    agent: str, name: str, options: dict[str, Any]
+) -> None:
+    fixed, sampled = (
+        configure(name, {**options, "preferences": weights}, agent, 10).options for weights in ("fixed", "sampled")
+    )
+    assert fixed["reward"] == "dense"
+    assert "reward" not in sampled
+    core: Any = recipe_of(name).core(sampled, False)()
+    assert core.preferences is not None
 
 
 def recipe_of(name: str) -> Recipe:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from codesign_gym.envs.core.problem import feasible, score
 from codesign_gym.envs.core.sampling import legal_designs
 from codesign_gym.envs.mapping.factory import Options, build, mapping_problem
+from codesign_gym.envs.mapping.mapper import mappers
 from codesign_gym.envs.mapping.problem import MappingProblem
 from codesign_gym.errors import BadConfig, CodesignError, Infeasible, UnknownName
 from codesign_gym.simulators import networks
@@ -24,6 +25,7 @@ from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.hardware.chunked.mappings import mapping_table
 from codesign_gym.simulators.hardware.loopnest.mapping import Mapping
 from codesign_gym.simulators.hardware.stonne.tiles import loops
+from codesign_gym.simulators.networks.layers import Network
 from codesign_gym.training.cli import app
 
 #: No shrinking: a problem's text is long, and a seed says enough.
@@ -248,6 +250,18 @@ def test_a_layer_that_no_mapping_fits_is_named() -> None:
     )
     with pytest.raises(Infeasible, match=message):
         mapping_problem(Options(network="alexnet", layers=[CONV, "classifier.1"], device="nasa-chunked"))
+
+
+@pytest.mark.parametrize("device", ["gemmini-like", "maeri-128", "nasa-chunked"])
+def test_a_recurrence_takes_its_mapping_at_every_step(device: str) -> None:
+    steps = networks.load("lstm-medium").weighted().rows(np.array([1]))
+    one = Network("one step", steps.layer_names, steps.layers.one_step())
+    costs = []
+    for network in (steps, one):
+        _, (mapper,) = mappers(device, network, 8, "divisors")
+        costs.append(mapper.cost(mapper.least[None]))
+    for name, column in costs[0].items():
+        np.testing.assert_allclose(column, 35 * costs[1][name], rtol=1e-12, err_msg=name)
 
 
 def test_layers_add_up() -> None:

@@ -63,6 +63,7 @@ def test_dynamic_programming_and_the_integer_program_agree(tmp_path: Path) -> No
 def train_command(monkeypatch: pytest.MonkeyPatch, run: Path, env: str, agent: str, **options: Any) -> int:
     given = [part for name, value in options.items() for part in ("--option", f"{name}={json.dumps(value)}")]
     command = ["train", "--env", env, "--agent", agent, "--evaluations", "60", "--run", str(run), *given]
+    monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "argv", ["codesign-gym", *command])
     with pytest.raises(SystemExit) as end:
         cli.main()

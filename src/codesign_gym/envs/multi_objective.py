@@ -1,4 +1,4 @@
-"""Any environment that designs, with a vector of rewards: MO-Gymnasium's interface.
+"""Any environment built on this package's core, with a vector of rewards: MO-Gymnasium's interface.
 
 ```python
 import mo_gymnasium
@@ -10,6 +10,9 @@ env = mo_gymnasium.wrappers.LinearReward(env)  # any of its wrappers and of its 
 envs = gymnasium.make_vec("codesign/MultiObjective-v0", num_envs=64, env="codesign/Accelerator-v0")
 envs = mo_gymnasium.wrappers.vector.MORecordEpisodeStatistics(envs)
 ```
+
+The objectives are those that a core names: of one that designs its problem's, of one that controls the parts of its
+reward that have a weight (of `codesign/Dvfs-v0` energy, misses, accuracy, throttling).
 """
 
 from __future__ import annotations
@@ -25,14 +28,13 @@ from numpy.typing import NDArray
 
 from codesign_gym.envs.core.core import Core
 from codesign_gym.envs.core.designing import DesignCore
-from codesign_gym.envs.core.problem import objective_names
 from codesign_gym.envs.core.views import CodesignEnv, CodesignVectorEnv, CoreOrRecipe, Infos
 from codesign_gym.envs.registration import specification
 from codesign_gym.errors import BadConfig
 
 
 class MultiObjectiveEnv(CodesignEnv):
-    """A core that designs as a single environment whose reward is a vector, one number an objective.
+    """A core as a single environment whose reward is a vector, one number an objective.
 
     What is paid for usage of constraints is no objective and stays out of the vector; ``info["usage"]`` and
     ``info["reward_terms"]`` have it.
@@ -51,7 +53,7 @@ class MultiObjectiveEnv(CodesignEnv):
             render_mode: None or ``"rgb_array"``.
 
         Raises:
-            BadConfig: for a core that does not design, or whose reward has no term per objective or is weighted.
+            BadConfig: for a core that names no objectives, or whose reward has no term for each or is weighted.
         """
         super().__init__(core, render_mode)
         self.objectives = _objectives(self.core)
@@ -65,7 +67,7 @@ class MultiObjectiveEnv(CodesignEnv):
 
 
 class MultiObjectiveVectorEnv(CodesignVectorEnv):
-    """A core that designs as a native vector environment whose rewards are of shape (num_envs, objectives).
+    """A core as a native vector environment whose rewards are of shape (num_envs, objectives).
 
     Attributes:
         reward_space: of one environment, ``Box(-inf, inf, (objectives,), float32)``, as in MO-Gymnasium's own.
@@ -103,7 +105,7 @@ def make(env: str, render_mode: str | None = None, **options: Any) -> MultiObjec
         render_mode: None or ``"rgb_array"``.
         options: its arguments.
     """
-    return MultiObjectiveEnv(partial(_core, env, options), render_mode)
+    return MultiObjectiveEnv(partial(_core, env, options, render_mode), render_mode)
 
 
 def make_vec(
@@ -114,11 +116,11 @@ def make_vec(
     **options: Any,
 ) -> MultiObjectiveVectorEnv:
     """Many such environments that step together; arguments and errors as of :func:`make`."""
-    return MultiObjectiveVectorEnv(partial(_core, env, options), num_envs, autoreset_mode, render_mode)
+    return MultiObjectiveVectorEnv(partial(_core, env, options, render_mode), num_envs, autoreset_mode, render_mode)
 
 
-def _core(env: str, options: Mapping[str, Any]) -> Core[Any]:
-    made = gym.make(specification(env).id, **options).unwrapped
+def _core(env: str, options: Mapping[str, Any], render_mode: str | None) -> Core[Any]:
+    made = gym.make(specification(env).id, render_mode=render_mode, **options).unwrapped
     if not isinstance(made, CodesignEnv):
         raise BadConfig(f"environment {env} is not built on codesign_gym's core, which knows its objectives")
     return made.core
@@ -134,13 +136,16 @@ def _vector(terms: Mapping[str, Any], objectives: list[str]) -> NDArray[np.float
 
 
 def _objectives(core: Core[Any]) -> list[str]:
-    if not isinstance(core, DesignCore):
-        raise BadConfig("a vector of rewards needs an environment that designs; this one is controlled step by step")
-    if core.preferences is not None:
+    names = list(getattr(core, "objectives", ()))  # a core from elsewhere may name none
+    if not names:
+        raise BadConfig("a vector of rewards needs an environment with objectives, and this one's core names none")
+    if isinstance(core, DesignCore) and core.preferences is not None:
         raise BadConfig("preferences is 'sampled', which weighs rewards; a vector of rewards accepts: fixed")
-    names = objective_names(core.problem)
     state: Any = core.initial([np.random.default_rng(0)], None)
-    missing = set(names) - set(core.reward_terms(state, state))
-    if missing:
-        raise BadConfig(f"the reward has no term for {', '.join(sorted(missing))}; try reward='terminal'")
+    terms = core.reward_terms(state, state)
+    if missing := [name for name in names if name not in terms]:
+        raise BadConfig(
+            f"the reward has the terms {', '.join(terms)} and none for {', '.join(missing)}: 'dense' pays for one sum "
+            "over all objectives, which is no vector; accepted: reward='terminal'"
+        )
     return names

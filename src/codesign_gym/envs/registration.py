@@ -44,7 +44,7 @@ ENVIRONMENTS: dict[str, tuple[str, str]] = {
     "codesign/Dvfs-v0": ("codesign_gym.envs.dvfs.env:DvfsEnv", "codesign_gym.envs.dvfs.env:DvfsVectorEnv"),
 }
 
-#: Any of them that designs (``env=...``), with a vector of rewards; Gymnasium's checker knows no such thing.
+#: Any of them (``env=...``) with a vector of rewards; Gymnasium's checker knows no such thing.
 MULTI_OBJECTIVE = "codesign/MultiObjective-v0"
 
 

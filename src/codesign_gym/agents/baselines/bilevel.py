@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from codesign_gym.agents.baselines.checks import number, whole
 from codesign_gym.agents.interface import Task
-from codesign_gym.envs.core.problem import DesignProblem, Values, column, excess, score
+from codesign_gym.envs.core.problem import DesignProblem, Values, column, excess, rewards, score
 from codesign_gym.envs.core.space import Designs
 from codesign_gym.errors import BadConfig
 
@@ -106,8 +106,8 @@ class Bilevel:
 
     Outer choices (there: backbones) are all tried where they are few, else drawn. Each gets an inner search for some
     generations; the best by what their inner searches found go on, joined by outer choices that are new, until the
-    grant is spent. Designs rank by excess over the constraints, then by non-domination in the objective's and the
-    constraints' metrics, then by crowding distance.
+    grant is spent. Designs rank by excess over the constraints, then by non-domination in the objectives and the
+    metrics that floors bound, then by crowding distance; outer choices by the score of their best.
 
     Attributes:
         outer: how many of the first knobs are outside.
@@ -213,12 +213,12 @@ def distinct_outer(problem: DesignProblem, outer: int, count: int, generator: np
 def ranking(problem: DesignProblem, metrics: Values) -> NDArray[np.int64]:
     """Row numbers from best to worst: by excess over the constraints, then by front, then by crowding distance.
 
-    Fronts are in the objective and in the metrics that a floor bounds, as an accuracy, of which more is better still;
+    Fronts are in the objectives and in the metrics that a floor bounds, as an accuracy, of which more is better still;
     within a budget, less is no gain.
     """
     floors = [bound.metric for bound in problem.constraints if bound.limit < bound.reference]
-    criteria = np.stack(  # (batch, criteria), less is better
-        [-score(problem, metrics), *(-metrics[:, column(problem, name)] for name in floors)], axis=-1
+    criteria = np.column_stack(  # (batch, criteria), less is better
+        [-rewards(problem, metrics), *(-metrics[:, column(problem, name)] for name in floors)]
     )
     front = fronts(criteria)
     return np.lexsort((-crowding(criteria, front), front, excess(problem, metrics)))

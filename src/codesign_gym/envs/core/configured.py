@@ -59,7 +59,8 @@ class Recipe:
         if idle(self.only, name, chosen):
             return False
         repairs = name == "enforcement" and "project" in str(value)
-        if repairs and chosen.get("mode") == "refine":
+        weighed = (name, value) == ("reward", "dense") and chosen.get("preferences") == "sampled"
+        if weighed or (repairs and chosen.get("mode") == "refine"):
             return False
         if (repairs or value in NEED_TABLES.get(name, ())) and self.untabled(options):
             return False

@@ -150,6 +150,11 @@ class ConstructCore:
         return self.actions.space
 
     @property
+    def objectives(self) -> Sequence[str]:
+        """The problem's."""
+        return objective_names(self.problem)
+
+    @property
     def horizon(self) -> int:
         """One step per knob."""
         return len(self.problem.space)

@@ -36,6 +36,11 @@ class Core(Protocol[S]):
         """Steps of an episode."""
         ...
 
+    @property
+    def objectives(self) -> Sequence[str]:
+        """Names of the reward's terms that are wanted for their own sake; what keeps constraints is none of them."""
+        ...
+
     def with_actions(self, name: str) -> Core[S]:
         """The same environment with actions expressed another way; raises :class:`UnknownName`."""
         ...

@@ -20,6 +20,8 @@ DesignCore = ConstructCore | RefineCore
 
 #: How a design comes about: knob by knob, or by local moves from a complete one.
 Mode = Literal["construct", "refine"]
+#: Where the weights on the objectives come from.
+Weights = Literal["fixed", "sampled"]
 
 
 class Walk(Arguments):
@@ -36,7 +38,7 @@ class Walk(Arguments):
 
     mode: Mode = "construct"
     steps: int = Field(default=20, ge=1, le=10_000)
-    preferences: Literal["fixed", "sampled"] = "fixed"
+    preferences: Weights = "fixed"
     enforcement: str = "mask"
     action: str = "discrete"
 
@@ -54,7 +56,7 @@ def design_core(problem: DesignProblem, walk: Walk) -> DesignCore:
         UnknownName: for a view or an enforcement that does not exist.
         BadConfig: for what does not go together.
     """
-    means, weights = enforcement_of(walk.enforcement), _weights(problem, walk.preferences)
+    means, weights = enforcement_of(walk.enforcement), preferences_on(problem, walk.preferences)
     if walk.mode == "refine":
         return RefineCore.of(problem, means, walk.steps, walk.action, weights)
     return ConstructCore(
@@ -67,8 +69,13 @@ def design_core(problem: DesignProblem, walk: Walk) -> DesignCore:
     )
 
 
-def _weights(problem: DesignProblem, preferences: str) -> Preferences | None:
+def preferences_on(problem: DesignProblem, weights: Weights) -> Preferences | None:
+    """Weights that are drawn for every episode, or None where they are fixed.
+
+    Raises:
+        BadConfig: for weights to draw where there is one objective.
+    """
     objectives = [objective.metric for objective in problem.objectives]
-    if preferences == "sampled" and len(objectives) < 2:
+    if weights == "sampled" and len(objectives) < 2:
         raise BadConfig(f"preferences is 'sampled', but there is one objective, {objectives[0]}; accepted: fixed")
-    return Preferences(len(objectives)) if preferences == "sampled" else None
+    return Preferences(len(objectives)) if weights == "sampled" else None

@@ -1,13 +1,15 @@
-"""What a user asks for, in numbers: budgets, or an accuracy floor and the cost to minimise."""
+"""What a user asks for, in numbers: budgets, the cost to minimise, and further objectives with their weights."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from codesign_gym.envs.core.arguments import amount
+from codesign_gym.envs.core.problem import Objective
 from codesign_gym.errors import BadConfig, UnknownName
 
 #: Names of costs on the command line and in environment options, and their metrics.
@@ -70,6 +72,39 @@ def limits(budget: Budget, full: Mapping[str, float], source: str) -> dict[str, 
             raise BadConfig(f"budget names {metric} twice; accepted: once")
         found[metric] = _limit(name, value, metric, full[metric])
     return found
+
+
+def shares(full: Mapping[str, float]) -> dict[str, Objective]:
+    """By metric, a cost as the share of its full amount that is saved; reference points are at the full amount.
+
+    What costs nothing in full has no shares.
+    """
+    return {metric: Objective(metric, -1.0 / cost, cost, worst=cost) for metric, cost in full.items() if cost > 0}
+
+
+def objectives(
+    first: Objective, weights: Mapping[str, float], terms: Mapping[str, Objective], source: str
+) -> tuple[Objective, ...]:
+    """The first objective, and those that a user names beside it.
+
+    Args:
+        first: what there is without being asked for.
+        weights: name of a cost or a metric, as in :func:`metric_of`, to its weight.
+        terms: metric to its objective at a weight of 1, as :func:`shares` makes them.
+        source: as in :func:`metric_of`.
+
+    Raises:
+        UnknownName: for what is neither a cost nor a metric.
+        BadConfig: for a cost that nothing tells, a weight that is not positive, or a metric that is there already, as
+            rewards are named by metrics.
+    """
+    found = {first.metric: first}
+    for name, weight in weights.items():
+        term = terms[metric_of("objective", name, terms, source)]
+        if term.metric in found:
+            raise BadConfig(f"objective {name!r}: {term.metric} is an objective already; accepted: each metric once")
+        found[term.metric] = replace(term, weight=amount(f"weight of objective {name!r}", weight) * term.weight)
+    return tuple(found.values())
 
 
 def _limit(name: str, value: object, metric: str, full: float) -> float:

@@ -138,6 +138,11 @@ class RefineCore:
         return self.actions.space
 
     @property
+    def objectives(self) -> Sequence[str]:
+        """The problem's."""
+        return objective_names(self.problem)
+
+    @property
     def horizon(self) -> int:
         """Moves of an episode."""
         return self.steps

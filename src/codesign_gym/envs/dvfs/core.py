@@ -69,6 +69,11 @@ class DvfsCore:
         return self.actions.space
 
     @property
+    def objectives(self) -> tuple[str, ...]:
+        """Terms of the reward that have a weight."""
+        return self.weights.objectives
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The observer's."""
         return self.observer.columns

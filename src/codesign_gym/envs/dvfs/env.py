@@ -53,7 +53,7 @@ class DvfsEnv(ConfiguredEnv):
 
     The sum of named terms, `info["reward_terms"]`, none above 0, with weights among the arguments: `energy` (1 for an
     interval at the highest clocks and always busy), `misses` (per request answered late or dropped), `accuracy` (per
-    wrong answer), `throttling` (per interval).
+    wrong answer), `throttling` (per interval). `codesign/MultiObjective-v0` makes a vector of those that have a weight.
 
     ## Starting State
 

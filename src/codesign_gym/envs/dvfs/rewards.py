@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
 
 import numpy as np
@@ -27,6 +27,11 @@ class Weights:
     misses: float = 1.0
     accuracy: float = 0.0
     throttling: float = 0.1
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Names of the terms that are not always 0, in order."""
+        return tuple(field.name for field in fields(self) if getattr(self, field.name))
 
     def terms(self, before: DvfsState, after: DvfsState, full_power_j: float) -> Mapping[str, NDArray[np.float64]]:
         """Terms ``energy``, ``misses``, ``accuracy`` and ``throttling``, each of shape (batch,).

@@ -45,12 +45,17 @@ class EarlyExitEnv(ConfiguredEnv):
     | k .. 2k - 1        | choice as a share of the knob's highest, -1 where undecided              | -1  | 1   |
     | 2k, 2k + 1         | share of the accuracy that may be lost, and of the deadline, still left  | -1  | 1   |
 
+    With `preferences="sampled"`, the weights of the episode stand behind these, in [0, objectives].
+
     ## Rewards
 
     `reward="terminal"`: 0 until the last decision, then the share of the energy of the full first backbone at maximum
-    clocks that is saved (term `objective`). `reward="dense"`: every decision earns the fall of the predicted
-    logarithm of the energy (term `loss`). Both pay the price of usage (term `price`). `info["reward_terms"]` holds the
-    terms; their sum is the reward.
+    clocks that is saved (term `objective`). Each of `objectives` adds the saved share of a latency, or the accuracy
+    beyond that of the full first backbone, by its weight; terms are then called after their metrics, and multiplied by
+    sampled `preferences`, which are drawn for every episode and add up to the number of objectives.
+    `reward="dense"`: every decision earns the fall of the predicted logarithm of the energy (term `loss`), with several
+    objectives of the sum of energy, latency and wrong answers by what they are worth. Both pay the price of usage (term
+    `price`). `info["reward_terms"]` holds the terms; their sum is the reward.
 
     Constraints are kept by `enforcement`: `mask` leaves only choices from which a feasible design may still be
     reached, by sums over knobs that no feasible design exceeds, so that none is lost; what they let through can
@@ -71,6 +76,7 @@ class EarlyExitEnv(ConfiguredEnv):
 
     ```python
     gymnasium.make("codesign/EarlyExit-v0", soc="jetson-agx-xavier", floor=0.5, slack=1.25)
+    gymnasium.make("codesign/EarlyExit-v0", objectives={"latency": 0.5, "accuracy": 10}, preferences="sampled")
     ```
 
     ## Registered Configurations

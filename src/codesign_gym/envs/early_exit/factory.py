@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from codesign_gym.envs.core import goal
 from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.arguments import Arguments, Only
 from codesign_gym.envs.core.construct import ConstructCore, DenseReward, TerminalReward
+from codesign_gym.envs.core.designing import Weights, preferences_on
 from codesign_gym.envs.core.enforcement import Unrepaired
 from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
 from codesign_gym.envs.core.observers import DecisionObserver
@@ -43,6 +46,11 @@ class Options(Arguments):
         slack: the deadline, as a multiple of the latency of the full first backbone at maximum clocks.
         deadline_s: the deadline in seconds, in place of ``slack``.
         deadline_for: ``every`` sample, the one that goes all the way included, or the ``mean`` one.
+        objectives: ``latency`` or ``worst_latency_s`` (of a sample that goes all the way) to the reward that its full
+            amount takes away, that of the full first backbone at maximum clocks; ``accuracy`` or ``sure_accuracy`` to
+            the reward of a hundred percentage points; as objectives beside the first, the energy.
+        preferences: ``fixed`` weights on the objectives, or ``sampled``: drawn for every episode and shown to the
+            agent, which takes two objectives or more.
         thresholds: confidences to choose from.
         junction_c: temperature of the chip, which leakage depends on.
         enforcement: ``mask``, ``price``, ``none``, or ``mask+price``.
@@ -59,6 +67,8 @@ class Options(Arguments):
     slack: float = Field(default=1.25, gt=0, allow_inf_nan=False)
     deadline_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     deadline_for: Literal["every", "mean"] = "every"
+    objectives: Mapping[str, float] = Field(default_factory=dict)
+    preferences: Weights = "fixed"
     thresholds: Sequence[float] = THRESHOLDS
     junction_c: float = Field(default=50.0, ge=-40, le=150)
     enforcement: Unrepaired = "mask+price"
@@ -86,6 +96,7 @@ def build(options: Options, drawn: bool = False) -> ConstructCore:
         reward=reward,
         enforcement=enforcement_of(options.enforcement),
         actions=view(options.action, (problem.space.choices,)),
+        preferences=preferences_on(problem, options.preferences),
     )
 
 
@@ -106,22 +117,43 @@ def early_exit_problem(options: Options, soc: dvfs.Soc | None = None) -> EarlyEx
         check_reached(record, thresholds)
     device = soc or dvfs.load(options.soc)
     costs = Costs.of(search, device, options.rail, options.junction_c)
-    full_j, full_s = costs.energy_j[0, 0, -1, -1], costs.latency_s[0, 0, -1, -1]  # no exit but the last, highest clocks
+    at_full = (0, 0, -1, -1)  # no exit but the last, highest clocks
+    full_j, full_s = float(costs.energy_j[at_full]), float(costs.latency_s[at_full])
     reference = float(search[0].correct[:, -1].mean())
-    deadline = options.slack * float(full_s) if options.deadline_s is None else options.deadline_s
+    floor = Constraint("sure_accuracy", reference - options.floor / 100, reference)
+    deadline = options.slack * full_s if options.deadline_s is None else options.deadline_s
     return EarlyExitProblem(
         records=records,
         soc=device,
         thresholds=thresholds,
         answers=Answers.of(search, thresholds),
         costs=costs,
-        objective=Objective("energy_j", -1.0 / float(full_j), float(full_j)),
+        objectives=_objectives(options.objectives, full_j, full_s, floor, deadline),
         constraints=(
-            Constraint("sure_accuracy", reference - options.floor / 100, reference),
+            floor,
             Constraint("worst_latency_s" if options.deadline_for == "every" else "latency_s", deadline),
         ),
         standard_errors=options.standard_errors,
     )
+
+
+def _objectives(
+    weights: Mapping[str, float], full_j: float, full_s: float, floor: Constraint, deadline_s: float
+) -> tuple[Objective, ...]:
+    """The energy, then what is asked for beside it; reference points are at what the limits grant.
+
+    Args:
+        weights: as in :class:`Options`.
+        full_j: energy of the full first backbone at maximum clocks.
+        full_s: its latency.
+        floor: of accuracy.
+        deadline_s: of latency; where it is shorter than ``full_s``, that is the reference point's.
+    """
+    slowest, right = max(full_s, deadline_s), (1.0, floor.reference, floor.limit)
+    terms = goal.shares({"energy_j": full_j, "latency_s": full_s, "worst_latency_s": full_s})
+    terms |= {name: replace(term, worst=slowest) for name, term in terms.items() if name != "energy_j"}
+    terms |= {name: Objective(name, *right) for name in ("accuracy", "sure_accuracy")}
+    return goal.objectives(terms["energy_j"], weights, terms, "networks with exits do not tell")
 
 
 def _thresholds(values: Sequence[float]) -> NDArray[np.float64]:

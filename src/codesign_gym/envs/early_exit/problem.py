@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TypeVar
 
 import numpy as np
@@ -48,7 +48,7 @@ class EarlyExitProblem(Computed):
         soc: the device.
         thresholds: confidences to choose from, ascending, shape (thresholds,).
         answers, costs: the tables that designs are looked up in.
-        objective: the metric to improve.
+        objectives: the metrics to improve.
         constraints: the accuracy floor and the deadline.
         standard_errors: by how many ``sure_accuracy`` is less than ``accuracy``.
 
@@ -61,7 +61,7 @@ class EarlyExitProblem(Computed):
     thresholds: NDArray[np.float64]
     answers: Answers
     costs: Costs
-    objective: Objective
+    objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...]
     standard_errors: float = 1.645
 
@@ -164,7 +164,7 @@ class EarlyExitProblem(Computed):
         return self.layout.choices(np.array(flat))[-len(self.space) :]
 
     def optimum(self, among: NDArray[np.bool_] | None = None) -> tuple[NDArray[np.int64], float]:
-        """The design of the whole space, (knobs,), that serves the objective best, and its metric: by enumeration.
+        """The design of the whole space, (knobs,), of the highest score, and that score: by enumeration.
 
         Args:
             among: designs to consider, broadcasting to the shape of :attr:`feasible`; infeasible ones never are.
@@ -175,31 +175,32 @@ class EarlyExitProblem(Computed):
         kept = self.feasible if among is None else self.feasible & among
         if not kept.any():
             raise Infeasible("none of the designs considered keeps within the constraints")
-        values = self.everything(self.objective.metric)
-        flat = int(np.where(kept, self.objective.reward(values), -np.inf).argmax())
-        return self.design(*map(int, np.unravel_index(flat, kept.shape))), float(
-            np.broadcast_to(values, kept.shape).flat[flat]
-        )
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        """One."""
-        return (self.objective,)
+        scores = np.where(kept, reduce(np.add, [o.reward(self.everything(o.metric)) for o in self.objectives]), -np.inf)
+        best = int(scores.argmax())
+        return self.design(*map(int, np.unravel_index(best, kept.shape))), float(scores.flat[best])
 
     @cached_property
     def separable(self) -> Separable:
-        """Main effects: of the logarithm of the objective's metric, and of usages that no feasible design exceeds.
+        """Main effects: of the logarithm of what is spent, and of usages that no feasible design exceeds.
 
-        A loss is 1 plus the logarithm of the metric over that of the best feasible design.
+        A loss is 1 plus the logarithm of what is spent over that of the best feasible design. Spent are costs and wrong
+        answers, by what they are worth beside the first objective's metric.
         """
-        best = self.optimum()[1]
-        loss = self._tables(main_effects(self._grid(1 + np.log(self.everything(self.objective.metric) / best))))
+        unit = self.objectives[0].weight
+        spent = reduce(np.add, [self._spent(o) * abs(o.weight / unit) for o in self.objectives])
+        best = np.broadcast_to(spent, self.layout.blocks)[self.rows(self.optimum()[0][None])]
+        loss = self._tables(main_effects(self._grid(1 + np.log(spent / best))))
         feasible = self._grid(self.feasible)
         used = [
             self._grid(np.minimum(bound.usage(self.everything(bound.metric)), HOPELESS)) for bound in self.constraints
         ]
         usage = [self._tables(relaxed(main_effects(values), feasible)) for values in used]
         return Separable(loss, np.stack(usage) if usage else np.zeros((0, *loss.shape)), self.space.allowed)
+
+    def _spent(self, objective: Objective) -> Values:
+        """How far every design is from the best value of an objective's metric that can be thought of."""
+        values = self.everything(objective.metric)
+        return values if objective.weight < 0 else 1.0 - values
 
     def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
         """Accuracy, energy and latency on the test split, and the accuracy lost against the full first backbone."""

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from codesign_gym.catalog import attribute
 from codesign_gym.envs.core import goal
-from codesign_gym.envs.core.arguments import Only, amount
+from codesign_gym.envs.core.arguments import Only
 from codesign_gym.envs.core.construct import DenseReward, Observer, TerminalReward
 from codesign_gym.envs.core.designing import CONSTRUCTED, REFINED, DesignCore, Walk, design_core
 from codesign_gym.envs.core.observers import DecisionObserver, choices_observer
@@ -126,19 +126,19 @@ def layer_ops_problem(options: Options) -> LayerOpsProblem:
     costs, prepared, source = _costs(options, space)
     dearest = np.array([[len(layer.operators) - 1 for layer in space.layers]])
     full = dict(zip(costs.names, costs.of(dearest)[0].tolist(), strict=True))
+    terms = goal.shares(full)
     reference = quality.reference
     objective = Objective(quality.metric_name, QUALITY_WEIGHT, reference, worst=0.0)
     bounds = goal.limits(options.budget or {}, full, source)
     constraints = [Constraint(metric, limit) for metric, limit in bounds.items()]
     if options.floor is not None:
         constraints.append(Constraint(quality.metric_name, reference - options.floor / 100, reference))
-        objective = _cost_objective("minimize", options.minimize, 1.0, full, source)
-    others = [_cost_objective("objective", name, weight, full, source) for name, weight in options.objectives.items()]
+        objective = terms[goal.metric_of("minimize", options.minimize, terms, source)]
     return LayerOpsProblem(
         operators=space,
         quality=quality,
         costs=costs,
-        objectives=(objective, *others),
+        objectives=goal.objectives(objective, options.objectives, terms, source),
         constraints=tuple(constraints),
         prepared=prepared,
     )
@@ -153,13 +153,6 @@ def untabled(given: Mapping[str, object]) -> bool:
         return not isinstance(_costs(options, operators.load(options.space))[0], TableCosts)
     except (CodesignError, ValidationError):
         return False
-
-
-def _cost_objective(kind: str, name: str, weight: float, full: Mapping[str, float], source: str) -> Objective:
-    """A cost as a share of its full amount."""
-    metric = goal.metric_of(kind, name, full, source)
-    share = amount(f"weight of {kind} {name!r}", weight) / full[metric]
-    return Objective(metric, -share, full[metric], worst=full[metric])
 
 
 #: Costs, the error of those that are predicted, and who does not tell the others, for messages.

@@ -41,11 +41,13 @@ class LoopNestMapper:
         machine: its parameters plain numbers.
         work: one layer.
         bits: of the operands.
+        steps: times that it runs, one after another.
     """
 
     machine: Machine
     work: Work
     bits: Operands
+    steps: int = 1
 
     @cached_property
     def space(self) -> Space:
@@ -103,7 +105,8 @@ class LoopNestMapper:
     def cost(self, choices: Designs) -> Columns:
         """Latency and energy."""
         run = charge(self.machine, self.work, traffic(self.machine, self.work, self.mapping(choices)), self.bits)
-        return {"latency_s": np.asarray(run.cycles / self.machine.clock_hz), "energy_j": np.asarray(run.energy_j)}
+        latency_s, energy_j = run.cycles / self.machine.clock_hz, run.energy_j
+        return {"latency_s": np.asarray(latency_s * self.steps), "energy_j": np.asarray(energy_j * self.steps)}
 
 
 def mappers(device: Device, network: Network, bits: int, tiles: str) -> tuple[LoopNestMapper, ...]:
@@ -112,6 +115,8 @@ def mappers(device: Device, network: Network, bits: int, tiles: str) -> tuple[Lo
     rows = network.layers.with_batch(device.batch)
     work, width = Work.of(rows), Operands(np.array([float(bits)]), np.array([float(bits)]))
     return tuple(
-        LoopNestMapper(device.model, Work(work.extents[i], work.stride_p[i], work.stride_q[i]), width)
+        LoopNestMapper(
+            device.model, Work(work.extents[i], work.stride_p[i], work.stride_q[i]), width, int(rows.steps[i])
+        )
         for i in range(len(network))
     )

@@ -94,7 +94,7 @@ class MaeriMapper:
         return {
             "latency_s": np.asarray(costs.latency_s),
             "energy_stonne_units": np.asarray(costs.detail["energy_stonne_units"]),
-            "psums": (self.extents.neurons * folds[0] * folds[1] * folds[2]).astype(np.float64),
+            "psums": (self.layer.steps * self.extents.neurons * folds[0] * folds[1] * folds[2]).astype(np.float64),
         }
 
 

@@ -61,13 +61,17 @@ class MixedPrecisionEnv(ConfiguredEnv):
     the usage of each constraint that it adds (standard deviations, in [-3, 3]), and the share of each
     constraint that is left (in [-1, 1]).
 
+    With `preferences="sampled"`, the weights of the episode stand behind either, in [0, objectives].
+
     ## Rewards
 
     `reward="terminal"`: 0 until the last decision, then 0.1 for every percentage point of accuracy
     gained on the highest bitwidth everywhere (term `objective`); with an accuracy floor the share of
-    the cost that is saved. `reward="dense"`: every decision earns the fall of the predicted loss (term
-    `loss`) and pays for the usage it adds (term `price`). `info["reward_terms"]` holds the terms; their
-    sum is the reward.
+    the cost that is saved. Each of `objectives` adds the saved share of a cost, by its weight; terms are
+    then called after their metrics, and multiplied by sampled `preferences`, which are drawn for every
+    episode and add up to the number of objectives. `reward="dense"`: every decision earns the fall of the
+    predicted loss (term `loss`), with several objectives of the sum of what they lose, and pays for the
+    usage it adds (term `price`). `info["reward_terms"]` holds the terms; their sum is the reward.
 
     Constraints are kept by `enforcement`: `project` lowers bitwidths from the last layer to the first
     until the budget is met, `mask` leaves only choices from which it can be met, `price` charges for
@@ -88,6 +92,7 @@ class MixedPrecisionEnv(ConfiguredEnv):
 
     ```python
     gymnasium.make("codesign/MixedPrecision-v0", network="digits-cnn", device="bismo-edge", budget={"latency": 0.5})
+    gymnasium.make("codesign/MixedPrecision-v0", objectives={"latency": 2, "energy": 2}, preferences="sampled")
     ```
 
     ## Registered Configurations

@@ -16,6 +16,7 @@ from codesign_gym.envs.core import goal
 from codesign_gym.envs.core.actions import view
 from codesign_gym.envs.core.arguments import Arguments, Only
 from codesign_gym.envs.core.construct import ConstructCore, DenseReward, TerminalReward
+from codesign_gym.envs.core.designing import Weights, preferences_on
 from codesign_gym.envs.core.enforcement import enforcement as enforcement_of
 from codesign_gym.envs.core.problem import Constraint, Objective
 from codesign_gym.envs.core.separable import Table
@@ -44,6 +45,9 @@ class Options(Arguments):
         floor: percentage points of accuracy that may be lost against the highest bitwidth; then the
             cost ``minimize`` is the objective.
         minimize: which cost, where a floor is given.
+        objectives: cost name to the reward that its full amount takes away, as objectives beside the first.
+        preferences: ``fixed`` weights on the objectives, or ``sampled``: drawn for every episode and shown to the
+            agent, which takes two objectives or more.
         loss_limit: predicted loss, in nats, that stands for the floor; by default learned from measured
             designs. Devices are compared at an equal floor by giving them the same.
         accuracy: ``measured``, ``surrogate``, ``sensitivity`` or ``tabular``.
@@ -64,6 +68,8 @@ class Options(Arguments):
     budget: goal.Budget | None = None
     floor: float | None = None
     minimize: Literal["latency", "energy", "size"] = "latency"
+    objectives: Mapping[str, float] = Field(default_factory=dict)
+    preferences: Weights = "fixed"
     loss_limit: float | None = Field(default=None, gt=0)
     accuracy: str = "measured"
     bits: Sequence[int] = (2, 8)
@@ -105,6 +111,7 @@ class Score:
         judge: what may be claimed of a design.
         real: what measures, where ``scorer`` only predicts.
         prepared: designs that were measured so far.
+        per_loss: what a unit of predicted loss takes off the score, or adds to it where less is better.
     """
 
     network: Network
@@ -113,6 +120,7 @@ class Score:
     judge: Judge | None = None
     real: Scorer | None = None
     prepared: int = 0
+    per_loss: float = 1.0
 
     @cached_property
     def weighted(self) -> Network:
@@ -136,6 +144,7 @@ def build(options: Options, drawn: bool = False) -> ConstructCore:
         reward=_named("reward", REWARDS, options.reward)(),
         enforcement=enforcement_of(options.enforcement),
         actions=view(options.action, (problem.space.choices,)),
+        preferences=preferences_on(problem, options.preferences),
     )
 
 
@@ -164,9 +173,10 @@ def mixed_precision_problem(options: Options) -> MixedPrecisionProblem:
         costs=costs,
         sensitivities=score.sensitivities,
         scorer=aim.scorer,
-        objective=aim.objective,
+        objectives=goal.objectives(aim.objective, options.objectives, goal.shares(_full(costs)), _source(options)),
         constraints=aim.constraints,
         loss_limit=aim.loss_limit,
+        score_per_loss=score.per_loss,
         judge=score.judge,
         real=score.real,
         prepared=score.prepared + aim.prepared,
@@ -188,12 +198,14 @@ def _budgeted(
     options: Options, score: Score, bit_values: tuple[int, ...], pinned: frozenset[int], costs: Mapping[str, Table]
 ) -> _Aim:
     """The best score within budgets."""
-    reference = _highest(score.scorer, score, bit_values)
-    weight = ACCURACY_WEIGHT if score.scorer.metric_name == "accuracy" else -1.0
-    full = {metric: _full(table) for metric, table in costs.items()}
-    bounds = goal.limits(options.budget or {}, full, _source(options))
+    name, reference = score.scorer.metric_name, _uniform(score.scorer, score, bit_values[-1])
+    if name == "accuracy":
+        objective = Objective(name, ACCURACY_WEIGHT, reference, worst=0.0)
+    else:
+        objective = Objective(name, -1.0, reference, worst=_uniform(score.scorer, score, bit_values[0]))
+    bounds = goal.limits(options.budget or {}, _full(costs), _source(options))
     constraints = tuple(Constraint(metric, limit) for metric, limit in bounds.items())
-    return _Aim(Objective(score.scorer.metric_name, weight, reference), constraints, score.scorer)
+    return _Aim(objective, constraints, score.scorer)
 
 
 def _floored(
@@ -215,13 +227,13 @@ def _floored(
     if options.floor is None or not 0 < options.floor <= 100:
         raise BadConfig(f"floor is {options.floor!r}; accepted: percentage points in (0, 100]")
     metric = goal.metric_of("minimize", options.minimize, costs, _source(options))
-    reference, full = _highest(real, score, bit_values), _full(costs[metric])
+    reference, objective = _uniform(real, score, bit_values[-1]), goal.shares(_full(costs))[metric]
     floor = Constraint("accuracy", reference - options.floor / 100, reference)
-    bits = _front(costs[metric] / full, score.sensitivities, pinned, options.samples) + bit_values[0]
+    bits = _front(costs[metric] / objective.reference, score.sensitivities, pinned, options.samples) + bit_values[0]
     curve = PredictedByLoss.fit(bits, real.score(bits), score.sensitivities, bit_values)
     scorer = curve if isinstance(score.scorer, PredictedByLoss) else score.scorer
     limit = options.loss_limit or curve.largest_loss(floor.limit)
-    return _Aim(Objective(metric, -1.0 / full, full), (floor,), scorer, limit, options.samples)
+    return _Aim(objective, (floor,), scorer, limit, options.samples)
 
 
 def _source(options: Options) -> str:
@@ -242,19 +254,19 @@ def _front(cost: Table, rises: Table, pinned: frozenset[int], samples: int) -> N
     return np.asarray(designs, dtype=np.int64)
 
 
-def _highest(scorer: Scorer, score: Score, bit_values: tuple[int, ...]) -> float:
-    """The score of the highest bitwidth everywhere."""
-    return float(scorer.score(np.full((1, len(score.weighted), 2), bit_values[-1]))[0])
+def _uniform(scorer: Scorer, score: Score, bits: int) -> float:
+    """The score of one bitwidth everywhere."""
+    return float(scorer.score(np.full((1, len(score.weighted), 2), bits))[0])
 
 
-def _full(table: Table) -> float:
-    """The cost of the highest bitwidth everywhere."""
-    return float(table[:, -1, -1].sum())
+def _full(costs: Mapping[str, Table]) -> dict[str, float]:
+    """Costs of the highest bitwidth everywhere."""
+    return {metric: float(table[:, -1, -1].sum()) for metric, table in costs.items()}
 
 
 def _measured(options: Options, bit_values: tuple[int, ...]) -> Score:
     found = _real(options, bit_values)
-    return Score(found.network, found.scorer, found.rises, found.judge, prepared=found.prepared)
+    return Score(found.network, found.scorer, found.rises, found.judge, None, found.prepared, found.per_loss)
 
 
 def _surrogate(options: Options, bit_values: tuple[int, ...]) -> Score:
@@ -264,8 +276,8 @@ def _surrogate(options: Options, bit_values: tuple[int, ...]) -> Score:
     found = _real(options, bit_values)
     bits, accuracy = _sample(options, found.quantized, bit_values)
     surrogate = Surrogate.fit(bits, accuracy, found.rises, bit_values, options.seed)
-    prepared = found.prepared + options.samples
-    return Score(found.network, PredictedAccuracy(surrogate), found.rises, found.judge, found.scorer, prepared)
+    predicted, prepared = PredictedAccuracy(surrogate), found.prepared + options.samples
+    return Score(found.network, predicted, found.rises, found.judge, found.scorer, prepared, found.per_loss)
 
 
 def _sensitivity(options: Options, bit_values: tuple[int, ...]) -> Score:
@@ -273,7 +285,8 @@ def _sensitivity(options: Options, bit_values: tuple[int, ...]) -> Score:
 
     found = _real(options, bit_values)
     predicted = PredictedByLoss.fit(*_sample(options, found.quantized, bit_values), found.rises, bit_values)
-    return Score(found.network, predicted, found.rises, found.judge, found.scorer, found.prepared + options.samples)
+    prepared = found.prepared + options.samples
+    return Score(found.network, predicted, found.rises, found.judge, found.scorer, prepared, found.per_loss)
 
 
 def _tabular(options: Options, bit_values: tuple[int, ...]) -> Score:
@@ -316,12 +329,13 @@ class _Real:
     rises: NDArray[np.float64]
     judge: Judge
     prepared: int
+    per_loss: float
 
 
 def _real(options: Options, bit_values: tuple[int, ...]) -> _Real:
     from codesign_gym.simulators.accuracy.claims import TestAccuracy
     from codesign_gym.simulators.accuracy.scorers import MeasuredAccuracy
-    from codesign_gym.simulators.accuracy.sensitivity import resolved, sensitivities
+    from codesign_gym.simulators.accuracy.sensitivity import accuracy_per_nat, resolved, sensitivities
 
     quantized = quantized_network(options)
     return _Real(
@@ -331,6 +345,7 @@ def _real(options: Options, bit_values: tuple[int, ...]) -> _Real:
         rises=resolved(sensitivities(quantized, bit_values)),
         judge=TestAccuracy(quantized, bit_values[-1]),
         prepared=1 + 2 * quantized.layers * (len(bit_values) - 1),
+        per_loss=accuracy_per_nat(quantized, bit_values) if options.objectives else 1.0,
     )
 
 

@@ -49,9 +49,11 @@ class MixedPrecisionProblem(Structured):
             (layers, bitwidths, bitwidths) over weight and activation bitwidth.
         sensitivities: predicted loss of every knob at every bitwidth, shape (layers, 2, bitwidths).
         scorer: how well a design does.
-        objective: what to improve: the scorer's metric, or a cost.
+        objectives: what to improve: the scorer's metric, costs.
         constraints: budgets on costs, or a floor on the scorer's metric.
         loss_limit: the predicted loss that is taken to meet the scorer's floor; None without a floor.
+        score_per_loss: what a unit of predicted loss takes off the scorer's metric (adds to it, where less is better),
+            so that it can be weighed against costs; means nothing where there is one objective.
         judge: what may be claimed of a design; None where nothing is measured.
         prepared: designs that were measured for sensitivities, surrogates and floors, before any search.
         real: what measures, where ``scorer`` only predicts; what it guided is measured before it is reported.
@@ -63,9 +65,10 @@ class MixedPrecisionProblem(Structured):
     costs: Mapping[str, Table]
     sensitivities: Table
     scorer: Scorer
-    objective: Objective
+    objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...]
     loss_limit: float | None = None
+    score_per_loss: float = 1.0
     judge: Judge | None = None
     real: Scorer | None = None
     prepared: int = 0
@@ -88,14 +91,9 @@ class MixedPrecisionProblem(Structured):
         scored = Metric(self.scorer.metric_name, minimize=self.scorer.metric_name != "accuracy")
         return (scored, *(Metric(name) for name in self.costs))
 
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        """One."""
-        return (self.objective,)
-
     @cached_property
     def separable(self) -> Separable:
-        """Predicted loss or cost as the loss; budgets or the floor as usages.
+        """What the objectives lose as the loss, in the unit of the first one's table; budgets or the floor as usages.
 
         Losses are scaled by that of the best uniform bitwidth within the constraints, so that they are
         of order one for any network and device.
@@ -103,9 +101,15 @@ class MixedPrecisionProblem(Structured):
         predicted = self.sensitivities[:, 0, :, None] + self.sensitivities[:, 1, None, :]
         usage = [self._usage_table(bound, predicted) for bound in self.constraints]
         shape = (0, *predicted.shape)
-        objective = self.costs.get(self.objective.metric, predicted)
-        unscaled = Separable(objective, np.stack(usage) if usage else np.zeros(shape), self.space.allowed)
-        return Separable(objective / best_uniform(unscaled), unscaled.usage, unscaled.allowed)
+        worth = [self._worth(objective) for objective in self.objectives]
+        losses = [self.costs.get(objective.metric, predicted) for objective in self.objectives]
+        loss = np.sum([table * (own / worth[0]) for own, table in zip(worth, losses, strict=True)], axis=0)
+        unscaled = Separable(loss, np.stack(usage) if usage else np.zeros(shape), self.space.allowed)
+        return Separable(loss / best_uniform(unscaled), unscaled.usage, unscaled.allowed)
+
+    def _worth(self, objective: Objective) -> float:
+        """Reward that a unit of an objective's table takes away."""
+        return abs(objective.weight) * (1.0 if objective.metric in self.costs else self.score_per_loss)
 
     def _usage_table(self, bound: Constraint, predicted: Table) -> Table:
         if bound.metric in self.costs:
@@ -149,11 +153,12 @@ class MixedPrecisionProblem(Structured):
         return found
 
     def standard_error(self, metrics: Values) -> Values:
-        """Binomial standard error of a measured accuracy, in the objective's reward; 0 for anything else."""
-        if not (self.scorer.measured and self.objective.metric == self.scorer.metric_name):
+        """Binomial standard error of a measured accuracy, in its objective's reward; 0 for anything else."""
+        weights = [abs(o.weight) for o in self.objectives if o.metric == self.scorer.metric_name]
+        if not (self.scorer.measured and weights):
             return np.zeros(len(metrics))
         share = metrics[:, 0]
-        return np.asarray(abs(self.objective.weight) * np.sqrt(share * (1 - share) / self.scorer.images))
+        return np.asarray(weights[0] * np.sqrt(share * (1 - share) / self.scorer.images))
 
     def claim(self, design: NDArray[np.int64]) -> dict[str, float]:
         """Figures of a final design of shape (knobs,) that the search did not see; empty where nothing is measured."""

@@ -28,17 +28,39 @@ def sensitivities(quantized: QuantizedNetwork, bit_values: Sequence[int]) -> np.
         StorageError: if the memo cannot be read or written.
     """
     values = _values(bit_values)
-    knobs = 2 * quantized.layers
-    designs = np.full((knobs, len(values), knobs), values.max())
-    knob = np.arange(knobs)
-    designs[knob, :, knob] = values
     base = quantized.loss(np.full((quantized.layers, 2), values.max()))
-    rises = quantized.loss(designs.reshape(knobs, len(values), quantized.layers, 2)) - base  # (knobs, k)
+    rises = quantized.loss(_lowered(quantized.layers, values)) - base  # (knobs, k)
     down = np.argsort(-values)
     monotone = np.empty_like(rises)
     monotone[:, down] = np.maximum.accumulate(np.maximum(rises[:, down], 0), axis=1)
     table: np.ndarray = monotone.reshape(quantized.layers, 2, len(values))
     return table
+
+
+def accuracy_per_nat(quantized: QuantizedNetwork, bit_values: Sequence[int]) -> float:
+    """Accuracy that a nat of cross-entropy costs, by least squares through 0 over the designs of :func:`sensitivities`.
+
+    A coarse rate of exchange, for weighing predicted losses against costs: on digits-cnn it is 0.27 of the images a
+    nat, where 48 whole designs from coarse to fine come to 0.48. Where no design loses accuracy it is 1, the first
+    order of exp(-loss), the geometric mean of the right classes' probabilities.
+
+    Args, errors: those of :func:`sensitivities`, after which nothing is measured anew.
+    """
+    values = _values(bit_values)
+    finest, designs = np.full((quantized.layers, 2), values.max()), _lowered(quantized.layers, values)
+    rises = quantized.loss(designs) - quantized.loss(finest)
+    lost = quantized.accuracy(finest) - quantized.accuracy(designs)
+    slope = float((rises * lost).sum() / max(float((rises**2).sum()), 1e-12))
+    return slope if slope > 0 else 1.0
+
+
+def _lowered(layers: int, values: np.ndarray) -> np.ndarray:
+    """Designs in which one knob takes each of k bitwidths and all others the highest, (2 * layers, k, layers, 2)."""
+    knobs = 2 * layers
+    designs = np.full((knobs, len(values), knobs), values.max())
+    knob = np.arange(knobs)
+    designs[knob, :, knob] = values
+    return designs.reshape(knobs, len(values), layers, 2)
 
 
 #: Nats; a smaller rise is not resolved by a search split of about a thousand images.
