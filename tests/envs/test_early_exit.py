@@ -22,7 +22,7 @@ FIRST, SECOND = "early_exit_samples:first", "early_exit_samples:second"
 BOTH: dict[str, Any] = {
     "backbones": (FIRST, SECOND),
     "pixels": None,
-    "soc": "v100",
+    "device": "v100",
     "thresholds": (0.6, 0.8, 0.9, 0.95),
 }
 #: Options under which some designs are feasible and others not.
@@ -114,7 +114,7 @@ def test_the_optimum_is_the_best_feasible_design_there_is(metric: str) -> None:
     soc=st.sampled_from(["v100", "jetson-tx2"]),
 )
 def test_masks_never_exclude_a_feasible_design(floor: float, slack: float, mean: bool, soc: str) -> None:
-    options = {**LOOSE, "floor": floor, "slack": slack, "deadline_for": "mean" if mean else "every", "soc": soc}
+    options = {**LOOSE, "floor": floor, "slack": slack, "deadline_for": "mean" if mean else "every", "device": soc}
     try:
         core = build(Options(**options, enforcement="mask"))
     except Infeasible:
@@ -131,7 +131,7 @@ def test_masks_never_exclude_a_feasible_design(floor: float, slack: float, mean:
 
 
 def test_masks_keep_most_of_what_is_infeasible_out() -> None:
-    problem = early_exit_problem(Options(**{**LOOSE, "soc": "jetson-agx-xavier"}))
+    problem = early_exit_problem(Options(**{**LOOSE, "device": "jetson-agx-xavier"}))
     designs = problem.space.sample(np.random.default_rng(0), 5000)
     bad = ~feasible(problem, problem.evaluate(designs))
     let_through = (problem.separable.totals(designs)[:, 1:] <= 1 + 1e-9).all(-1)
@@ -189,7 +189,7 @@ def test_a_single_backbone_is_no_knob() -> None:
         ({"objectives": {"latency": -1.0}}, BadConfig, "weight of objective 'latency' is -1.0"),
         ({"preferences": "sampled"}, BadConfig, "but there is one objective, energy_j; accepted: fixed"),
         ({"preferences": "sampled", "objectives": {"latency": 1.0}, "reward": "dense"}, BadConfig, "try terminal"),
-        ({"soc": "jetson-tx3"}, UnknownName, "did you mean 'jetson-tx2'"),
+        ({"device": "jetson-tx3"}, UnknownName, "did you mean 'jetson-tx2'"),
     ],
 )
 def test_what_cannot_be_built_is_told(options: dict[str, Any], kind: type[Exception], words: str) -> None:
@@ -208,7 +208,7 @@ def test_the_environment_keeps_every_promise(enforcement: str, reward: str, acti
 
 
 def test_the_environment_of_a_really_trained_network_keeps_every_promise(cache) -> None:
-    options = {"backbones": ("digits-exits-tiny",), "soc": "jetson-tx2"}
+    options = {"backbones": ("digits-exits-tiny",), "device": "jetson-tx2"}
     assert check_env("codesign/EarlyExit-v0", **options) == (*CHECKS, *CORE_CHECKS)
 
 
@@ -226,7 +226,7 @@ def test_a_finished_episode_earns_the_share_of_energy_saved() -> None:
 
 
 def test_every_combination_of_clocks_is_a_design() -> None:
-    problem = early_exit_problem(Options(**{**LOOSE, "soc": "jetson-agx-xavier", "backbones": (FIRST,)}))
+    problem = early_exit_problem(Options(**{**LOOSE, "device": "jetson-agx-xavier", "backbones": (FIRST,)}))
     assert problem.soc.steps == (29, 14, 9)
     assert problem.space.size == 2**2 * 4 * 29 * 14 * 9
     settings_ = [

@@ -33,7 +33,7 @@ TABULAR: dict[str, Any] = {"network": "digits-cnn", "device": "bitfusion", "accu
 EXITS: dict[str, Any] = {
     "backbones": ("early_exit_samples:first", "early_exit_samples:second"),
     "pixels": None,
-    "soc": "v100",
+    "device": "v100",
     "thresholds": (0.6, 0.8, 0.9, 0.95),
     "floor": 5.0,
     "standard_errors": 0.0,

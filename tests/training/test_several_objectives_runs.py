@@ -31,7 +31,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     EXITS: {
         "backbones": ("digits-exits-tiny",),
         "pixels": None,
-        "soc": "v100",
+        "device": "v100",
         "floor": 5.0,
         "objectives": {"accuracy": 10},
     },

@@ -22,7 +22,7 @@ from codesign_gym.training.train import Progress as State
 from codesign_gym.training.train import train
 
 #: Options whose values tell runs of one environment apart.
-NAMING = ("space", "template", "network", "device", "soc")
+NAMING = ("space", "template", "network", "device")
 #: What a run writes last.
 LAST = Path("plots") / "pareto.png"
 

@@ -75,7 +75,7 @@ class EarlyExitEnv(ConfiguredEnv):
     See :class:`~codesign_gym.envs.early_exit.factory.Options`; for instance
 
     ```python
-    gymnasium.make("codesign/EarlyExit-v0", soc="jetson-agx-xavier", floor=0.5, slack=1.25)
+    gymnasium.make("codesign/EarlyExit-v0", device="jetson-agx-xavier", floor=0.5, slack=1.25)
     gymnasium.make("codesign/EarlyExit-v0", objectives={"latency": 0.5, "accuracy": 10}, preferences="sampled")
     ```
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from codesign_gym.envs.core import goal
 from codesign_gym.envs.core.actions import view
@@ -31,13 +31,18 @@ REWARDS: dict[str, type[TerminalReward] | type[DenseReward]] = {"terminal": Term
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999)
 
 
+def _several(names: Any) -> Any:
+    """Names as a list, or with commas between them."""
+    return tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
+
+
 class Options(Arguments):
     """What can be chosen of an early-exit environment; every field is plain data.
 
     Attributes:
         backbones: networks with exits (id, YAML file or ``"package.module:records"``); the first is the reference of
             floor, deadline and reward, and where there are several, which to use is a decision, too.
-        soc: the device, by id or YAML file.
+        device: id or YAML file of a system on a chip.
         rail: whose energy is counted: ``board``, or a rail of the device, such as ``gpu``.
         pixels: height and width at which the networks' work is counted; accuracy is that of the images themselves.
         floor: percentage points of accuracy that may be lost against the full first backbone.
@@ -58,8 +63,8 @@ class Options(Arguments):
         action: ``discrete``, ``multidiscrete`` or ``box``.
     """
 
-    backbones: Sequence[str] = ("digits-exits",)
-    soc: str = "jetson-tx2"
+    backbones: Annotated[Sequence[str], BeforeValidator(_several)] = ("digits-exits",)
+    device: str = "jetson-tx2"
     rail: str = BOARD
     pixels: int | None = Field(default=224, ge=1, le=4096)
     floor: float = Field(default=0.5, gt=0, le=100)
@@ -115,7 +120,7 @@ def early_exit_problem(options: Options, soc: dvfs.Soc | None = None) -> EarlyEx
     check_alike(search)
     for record in search:
         check_reached(record, thresholds)
-    device = soc or dvfs.load(options.soc)
+    device = soc or dvfs.load(options.device)
     costs = Costs.of(search, device, options.rail, options.junction_c)
     at_full = (0, 0, -1, -1)  # no exit but the last, highest clocks
     full_j, full_s = float(costs.energy_j[at_full]), float(costs.latency_s[at_full])

@@ -53,7 +53,7 @@ def run(scale: str, console: Console) -> Part:
 
 
 def _row(path: str, factor: float, soc: dvfs.Soc, scale: str) -> tuple[tuple[Any, ...], float]:
-    problem = early_exit_problem(Options(backbones=backbones("digits", scale), soc=SOC), soc)
+    problem = early_exit_problem(Options(backbones=backbones("digits", scale), device=SOC), soc)
     systems = compared(problem)
     base = systems[CONVENTIONAL].energy_j
     gains = [saved(systems[label].energy_j, base) for label in (EXITS_ONLY, DVFS_ONLY, JOINT)]

@@ -117,7 +117,7 @@ def backbones(family: str, scale: str) -> tuple[str, ...]:
 
 
 def _find(family: str, soc: str, rail: str, scale: str) -> Found:
-    core = build(Options(backbones=backbones(family, scale), soc=soc, rail=rail))
+    core = build(Options(backbones=backbones(family, scale), device=soc, rail=rail))
     problem = core.problem
     assert isinstance(problem, EarlyExitProblem)
     systems = compared(problem)
