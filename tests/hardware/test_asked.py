@@ -40,8 +40,8 @@ def bits(value: float) -> np.ndarray:
 SIZES = [field.name for field in fields(Layers) if field.name not in ("op", "extra_parameters", "valid")]
 COLUMNS: list[tuple[str, Any, str]] = [
     *((name, value, f"layer 1: {name} is {value}; accepted: 1 or more") for name in SIZES for value in (0, -3)),
-    *((name, 2**62, "layer 1: .*e\\+.* accepted: at most 2\\*\\*62") for name in ("in_channels", "out_height")),
-    ("out_channels", 2**63 - 1, f"layer 1: out_channels is {2**63 - 1}; accepted: 1 to 2\\*\\*62"),
+    *((name, 2**52, "layer 1: .*e\\+.* accepted: at most 2\\*\\*53") for name in ("in_channels", "out_height")),
+    ("out_channels", 2**63 - 1, f"layer 1: out_channels is {2**63 - 1}; accepted: 1 to 2\\*\\*53"),
     ("extra_parameters", -1, "layer 1: extra_parameters is -1; accepted: 0 or more"),
     ("op", 99, "layer 1: op is 99; accepted: 0 to 7"),
     ("valid", 2, "layer 1: valid is 2; accepted: 0 to 1"),

@@ -5,7 +5,7 @@ import pytest
 from hardware_samples import conv, layers, linear
 
 from codesign_gym.simulators.hardware.device import load
-from codesign_gym.simulators.hardware.roofline import Roofline, by_type, moved_bits
+from codesign_gym.simulators.hardware.roofline import TYPES, Roofline, by_type, moved_bits
 from codesign_gym.simulators.hardware.rounding import RELAXED
 from codesign_gym.simulators.networks import load as load_network
 from codesign_gym.simulators.networks.layers import Op
@@ -35,7 +35,7 @@ def test_what_a_row_moves(kind: str) -> None:
 
 def test_the_narrowest_type_that_holds_a_number() -> None:
     bits = np.array([1, 4, 5, 8, 9, 16, 17, 32])
-    assert by_type(bits, 4, 8, 16, 32).tolist() == [4, 4, 8, 8, 16, 16, 32, 32]
+    assert by_type(bits, TYPES).tolist() == [4, 4, 8, 8, 16, 16, 32, 32]
 
 
 @pytest.mark.parametrize(("bits", "ops_per_s"), [((4, 4), 8e3), ((4, 6), 4e3), ((9, 2), 2e3), ((32, 32), 1e3)])

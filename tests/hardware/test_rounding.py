@@ -111,7 +111,7 @@ POINTS: dict[str, dict[str, float]] = {
     "maeri-256": {"clock_hz": 4e8, "multipliers": 250.8, **WORDS},
 }
 #: Devices whose operands have one width, or widths in steps.
-FIXED_WIDTHS = {"gemmini-16x16", "nvidia-v100", "mesh-16x16", "sigma-256", "magma-256", "maeri-256"}
+FIXED_WIDTHS = {"gemmini-16x16", "mesh-16x16", "sigma-256", "magma-256", "maeri-256"}
 WITH_ENERGY = {"bitfusion", "fpga-ultra96", "nasa-chunked", "accelbench-spring", "eyeriss-like"}
 DATAFLOWS: dict[str, list[dict[str, int]]] = {"systolic-edge": [{"dataflow": code} for code in range(3)]}
 

@@ -142,7 +142,7 @@ HEADER = CONVOLUTIONS.splitlines()[0] + "\n"
         (HEADER + "a, 8, 8, 3, 9, 3, 4, 1,", "Filter Width is 9; accepted: at most IFMAP Width, 8"),
         (HEADER + "a, 8, 8, 3, 3, 3, 4, 1, 2,", "strides 1 and 2; accepted: the same in both"),
         (HEADER + "a, 8, 8, 3, 3, 3, 4, 1, 2:4,", "9 fields; accepted: 8"),
-        (HEADER + f"a, {10**18}, {10**18}, 1, 1, 9, 9, 1,", r"macs; accepted: at most 2\*\*62"),
+        (HEADER + f"a, {10**15}, {10**15}, 1, 1, 9, 9, 1,", r"macs; accepted: at most 2\*\*53"),
         (HEADER + f"a, {10**30}, 8, 1, 1, 9, 9, 1,", "at most 19 digits"),
         ("Layer, M, N, K\na, 1, 2", "line 2: 3 fields; accepted: 4: Layer, M, N, K"),
     ],

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from codesign_gym.errors import BadConfig, UnsupportedNetwork
 from codesign_gym.simulators.hardware.host import beside, plain
 from codesign_gym.simulators.networks import layers as tables
-from codesign_gym.simulators.networks.layers import Array, Layers
+from codesign_gym.simulators.networks.layers import NUMBERS, Array, Layers
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 Answer = TypeVar("Answer")
@@ -45,7 +45,6 @@ def _limits(gt: float = -inf, ge: float = -inf, lt: float = inf, le: float = inf
     return Limits(max(ge, math.nextafter(gt, inf)), most, ", ".join(words))
 
 
-NUMBERS = (int, float)
 #: Bitwidths that anything is costed at; a device file states fewer.
 BITS = _limits(gt=0, le=64)
 
@@ -114,7 +113,9 @@ def runs_once(layers: Any) -> bool:
     if (known := _KNOWN.get(layers)) is not None:
         return known
     once = isinstance(layers.steps, np.ndarray) and bool((layers.steps == 1).all())
-    if all(isinstance(column, np.ndarray) and not column.flags.writeable for column in vars(layers).values()):
+    columns = vars(layers).values()
+    fixed = all(isinstance(column, np.ndarray) and not column.flags.writeable for column in columns)
+    if fixed and len({column.shape for column in columns}) == 1:
         _KNOWN[layers] = once
     else:
         tables.check(layers)
@@ -167,7 +168,7 @@ def check_knobs(model: object, *shapes: tuple[int, ...]) -> None:
     """
     values = vars(model)
     if is_tracing():
-        arrays = {name: value for name, value in values.items() if hasattr(value, "shape")}
+        arrays = {name: value for name, value in values.items() if not isinstance(value, (*NUMBERS, str, tuple))}
         for name in arrays:
             _check_shape(name, arrays, shapes)
         return

@@ -13,7 +13,7 @@ from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.blocking import operand_bits
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
-from codesign_gym.simulators.networks.layers import Array, Layers
+from codesign_gym.simulators.networks.layers import NUMBERS, Array, Layers
 
 
 @dataclass(frozen=True)
@@ -145,4 +145,4 @@ class FpgaEngine:
 
 def _array(xp: Any, knob: Array) -> Array:
     """A knob in floating point, as an array even where it is a number."""
-    return 1.0 * knob if hasattr(knob, "dtype") else xp.asarray(1.0 * knob, dtype=xp.float64)
+    return xp.asarray(1.0 * knob, dtype=xp.float64) if isinstance(knob, NUMBERS) else 1.0 * knob

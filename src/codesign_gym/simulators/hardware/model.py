@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
-from codesign_gym.simulators.networks.layers import Array, Layers, Op
+from codesign_gym.simulators.networks.layers import NUMBERS, Array, Layers, Op
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def weight_bytes(layers: Layers, bits: Array) -> Array:
 
 def of_hardware(knob: Array) -> Array:
     """A quantity of the hardware without the axis of layers that knobs carry: (..., 1) becomes (...)."""
-    return knob[..., 0] if getattr(knob, "ndim", 0) else knob
+    return knob if isinstance(knob, NUMBERS) or not knob.ndim else knob[..., 0]
 
 
 def operand_bits(layers: Layers, bits: Array) -> tuple[Array, Array]:

@@ -6,7 +6,9 @@ Architectures", CACM 2009. What a row moves is counted by :func:`moved_bits`, wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, ClassVar
 
 from array_api_compat import array_namespace
@@ -14,9 +16,11 @@ from pydantic import Field
 
 from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.model import Costs, Unit, real, weight_bytes
-from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
+from codesign_gym.simulators.hardware.rounding import EXACT, Exact, Rounding
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
+#: Bitwidths of the types that processors calculate in.
+TYPES = (4, 8, 16, 32)
 #: Operations of a multiply-accumulate.
 OPS_PER_MAC = 2
 
@@ -27,7 +31,8 @@ class Roofline:
 
     A row runs in the narrowest of 4, 8, 16 and 32 bits that holds its weights and its activations, at
     that type's peak, and its numbers are stored in the narrowest such type that holds them. A processor
-    without faster arithmetic in a narrower type has the wider type's peak there.
+    without faster arithmetic in a narrower type has the wider type's peak there. With relaxed rounding peaks and
+    storage lie on the lines between the types', exact at 4, 8, 16 and 32 bits and cheaper in between.
 
     Limits: operators are kernels of their own (nothing is fused, nothing stays in a cache from one row to
     the next) and reach the peaks, so this is a bound that real kernels miss by a factor; arithmetic of
@@ -54,13 +59,14 @@ class Roofline:
         Args:
             layers: columns of shape (..., layers).
             bits: shape (..., layers, 2), weight and activation bitwidths.
-            rounding: exact, or relaxed for gradients in peaks and bandwidth.
+            rounding: exact, or relaxed for gradients in bitwidths, peaks and bandwidth.
         """
         xp = array_namespace(bits)
         bits = real(bits)
         wider = xp.maximum(bits[..., 0], bits[..., 1])
-        peak = by_type(wider, self.ops_per_s_4, self.ops_per_s_8, self.ops_per_s_16, self.ops_per_s_32)
-        moved = moved_bits(layers, by_type(bits, 4, 8, 16, 32)) / 8
+        peaks = self.ops_per_s_4, self.ops_per_s_8, self.ops_per_s_16, self.ops_per_s_32
+        peak = by_type(wider, peaks, rounding)
+        moved = moved_bits(layers, by_type(bits, TYPES, rounding)) / 8
         ops = OPS_PER_MAC * layers.macs
         latency_s = (
             rounding.maximum(ops / peak, moved / self.bytes_per_s) + xp.astype(layers.valid, bits.dtype) * self.launch_s
@@ -86,10 +92,13 @@ def moved_bits(layers: Layers, bits: Array) -> Array:
     return (first + second + layers.out_elements) * bits[..., 1] + layers.weights * bits[..., 0]
 
 
-def by_type(bits: Array, of_4: Array, of_8: Array, of_16: Array, of_32: Array) -> Array:
-    """The value of the narrowest of four types, of 4, 8, 16 and 32 bits, that holds so many bits."""
+def by_type(bits: Array, values: Sequence[Array], rounding: Rounding = EXACT) -> Array:
+    """The value, of four, of the narrowest of :data:`TYPES` that holds so many bits; relaxed, the line in between."""
     xp = array_namespace(bits)
-    value = bits * 0 + of_4
-    for width, wider in ((4, of_8), (8, of_16), (16, of_32)):
-        value = xp.where(bits > width, bits * 0 + wider, value)
+    value = bits * 0 + values[0]
+    for (narrow, wide), (less, more) in zip(pairwise(TYPES), pairwise(values), strict=True):
+        if isinstance(rounding, Exact):
+            value = xp.where(bits > narrow, bits * 0 + more, value)
+        else:
+            value = value + xp.clip((bits - narrow) / (wide - narrow), 0, 1) * (more - less)
     return value

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
-from codesign_gym.simulators.networks.layers import Array
+from codesign_gym.simulators.networks.layers import NUMBERS, Array
 
 
 class Rounding(Protocol):
@@ -106,15 +106,16 @@ RELAXED: Rounding = Relaxed()
 
 
 def _namespace(left: Array, right: Array) -> Any:
-    array = left if hasattr(left, "dtype") else right
-    return np if isinstance(array, np.ndarray) else array_namespace(array)  # asking takes longer than a small ceil
+    array = right if isinstance(left, NUMBERS) else left
+    # Asking takes longer than a small ceil; NumPy's float64 is a number of Python's, too.
+    return np if isinstance(array, (np.ndarray, *NUMBERS)) else array_namespace(array)
 
 
 def _arrays(left: Array, right: Array) -> tuple[Array, Array]:
     """A number beside an array as an array of its library, on its device: torch's maxima take no numbers."""
-    if not hasattr(left, "dtype"):
+    if isinstance(left, NUMBERS):
         return right * 0 + left, right
-    return left, right if hasattr(right, "dtype") else left * 0 + right
+    return left, left * 0 + right if isinstance(right, NUMBERS) else right
 
 
 def _or_one(value: Array) -> Array:
@@ -125,6 +126,6 @@ def _or_one(value: Array) -> Array:
 def _integral(operand: Array) -> bool:
     if isinstance(operand, np.ndarray):
         return operand.dtype.kind in "iu"
-    if hasattr(operand, "dtype"):
-        return bool(array_namespace(operand).isdtype(operand.dtype, "integral"))
-    return isinstance(operand, int)
+    if isinstance(operand, NUMBERS):
+        return isinstance(operand, int)
+    return bool(array_namespace(operand).isdtype(operand.dtype, "integral"))

@@ -16,6 +16,8 @@ import numpy as np
 from codesign_gym.errors import UnsupportedNetwork, suggestion
 
 Array = Any  # a NumPy or torch array; cost models are written against the array API
+#: What stands beside arrays and is none. Dynamo knows the type of a number whose value it traces, not its attributes.
+NUMBERS = (int, float)
 
 
 class Op(IntEnum):
@@ -180,7 +182,7 @@ class Layers:
 
 
 COLUMNS = tuple(field.name for field in fields(Layers))
-LARGEST = 2**62  # what any count may reach, so that sums of int64 stay exact
+LARGEST = 2**53  # what any count may reach: exact in float64, and a thousand times that in int64
 #: What columns accept that are no sizes of 1 to LARGEST.
 LIMITS = {"op": (0, max(Op)), "valid": (0, 1), "extra_parameters": (0, LARGEST)}
 
@@ -240,7 +242,7 @@ def network(name: str, rows: list[dict[str, int]], layer_names: list[str]) -> Ne
     Raises:
         ValueError: on unequal lengths, repeated names or unknown columns.
         UnsupportedNetwork: on a size that is not a positive integer, groups that do not divide the
-            channels, or a network of more than 2**62 multiply-accumulates, elements or parameters.
+            channels, or a network of more than 2**53 multiply-accumulates, elements or parameters.
     """
     if len(rows) != len(layer_names) or len(set(layer_names)) != len(layer_names):
         raise ValueError(f"{name}: {len(rows)} rows need as many different names, got {layer_names}")
@@ -251,7 +253,7 @@ def network(name: str, rows: list[dict[str, int]], layer_names: list[str]) -> Ne
     exact = Layers(**{column: _exact([row.get(column, _default(column)) for row in rows]) for column in COLUMNS})
     for quantity in ("macs", "parameters", "in_elements", "out_elements"):
         if (total := sum(getattr(exact, quantity))) > LARGEST:
-            raise UnsupportedNetwork(f"network {name!r} has {total:.3g} {quantity}; accepted: at most 2**62")
+            raise UnsupportedNetwork(f"network {name!r} has {total:.3g} {quantity}; accepted: at most 2**53")
     return Network(name, tuple(layer_names), exact.map(lambda column: column.astype(np.int64)))
 
 
@@ -264,7 +266,7 @@ def check(layers: Layers) -> None:
     Raises:
         UnsupportedNetwork: naming column, value and row, on columns that are no arrays of integers or of unequal
             shape, on a size below 1, an operator that there is none of, groups that do not divide the channels, or
-            a row of more than 2**62 multiply-accumulates or elements.
+            a row of more than 2**53 multiply-accumulates or elements.
     """
     columns = {name: _integers(name, getattr(layers, name)) for name in COLUMNS}
     try:
@@ -278,7 +280,7 @@ def check(layers: Layers) -> None:
         if column.size and not (column.min() >= least and column.max() <= most):
             bad = (column < least) | (column > most)
             accepted = f"{least} or more" if most == LARGEST and column[bad].max() < least else f"{least} to {most}"
-            _refuse(columns, shape, bad, f"{name} is {{{name}}}; accepted: {accepted.replace(str(LARGEST), '2**62')}")
+            _refuse(columns, shape, bad, f"{name} is {{{name}}}; accepted: {accepted.replace(str(LARGEST), '2**53')}")
     groups = columns["groups"]
     if groups.size and groups.max() > 1:
         for name in ("in_channels", "out_channels"):
@@ -288,7 +290,7 @@ def check(layers: Layers) -> None:
     for quantity in ("macs", "in_elements", "out_elements"):
         count = np.asarray(getattr(real, quantity))
         if count.size and count.max() > LARGEST:
-            _refuse(columns, shape, count > LARGEST, f"{count.max():.3g} {quantity}; accepted: at most 2**62")
+            _refuse(columns, shape, count > LARGEST, f"{count.max():.3g} {quantity}; accepted: at most 2**53")
 
 
 def _broadcasts(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
@@ -322,7 +324,7 @@ def _check_row(where: str, row: dict[str, int]) -> None:
             raise UnsupportedNetwork(f"{where}: {column} is {value!r}; accepted: an integer") from None
         least = 0 if column in ("op", "valid", "extra_parameters") else 1
         if not least <= number <= LARGEST:
-            raise UnsupportedNetwork(f"{where}: {column} is {number}; accepted: {least} to 2**62")
+            raise UnsupportedNetwork(f"{where}: {column} is {number}; accepted: {least} to 2**53")
     groups = row.get("groups", 1)
     for column in ("in_channels", "out_channels"):
         if row.get(column, 1) % groups:

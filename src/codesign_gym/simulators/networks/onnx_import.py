@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 2**31 - 1  # bytes, protobuf's own limit
 MOST_INPUTS = 4096  # of one node
-MOST_NODES = 50_000  # some five seconds of a processor; large language models have a tenth of it
+MOST_NODES, MOST_EDGES = 15_000, 60_000  # about a second of a processor; large language models have a third of it
 
 InputShapes = Mapping[str, Sequence[int]] | Sequence[int]
 
@@ -79,6 +79,8 @@ def _read(path: Path) -> onnx.ModelProto:
         raise StorageError(f"{path}: not an ONNX model, or cut off: it has no graph with nodes")
     if len(model.graph.node) > MOST_NODES:
         raise UnsupportedNetwork(f"{path}: {len(model.graph.node)} nodes; accepted: at most {MOST_NODES}")
+    if (edges := sum(len(node.input) + len(node.output) for node in model.graph.node)) > MOST_EDGES:
+        raise UnsupportedNetwork(f"{path}: nodes with {edges} inputs and outputs; accepted: at most {MOST_EDGES}")
     for name in _names(model):
         if not isinstance(name, str):
             raise StorageError(f"{path}: damaged: the name {name!r} is not UTF-8")

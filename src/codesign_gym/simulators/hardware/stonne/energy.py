@@ -13,7 +13,7 @@ from math import log2
 from array_api_compat import array_namespace
 
 from codesign_gym.simulators.hardware.model import real
-from codesign_gym.simulators.networks.layers import Array
+from codesign_gym.simulators.networks.layers import NUMBERS, Array
 
 #: A link of the multipliers, the adder tree and the bus.
 _LINK = 0.001839831
@@ -93,4 +93,4 @@ def _distribution_area(ports: Array, width: Array) -> Array:
 
 
 def _log2(size: Array) -> Array:
-    return array_namespace(size).log2(size) if hasattr(size, "dtype") else log2(size)
+    return log2(size) if isinstance(size, NUMBERS) else array_namespace(size).log2(size)

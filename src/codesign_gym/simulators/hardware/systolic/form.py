@@ -25,7 +25,7 @@ from array_api_compat import array_namespace
 
 from codesign_gym.errors import suggestion
 from codesign_gym.simulators.hardware.rounding import Rounding
-from codesign_gym.simulators.networks.layers import Array, Layers, Op
+from codesign_gym.simulators.networks.layers import NUMBERS, Array, Layers, Op
 
 MATMUL = int(Op.MATMUL)  # arrays are compared with a number faster than with an enum's member
 
@@ -62,7 +62,7 @@ def select(code: Array, *cases: Array) -> Array:
     for number, case in enumerate(cases[:-1]):
         if case is not chosen:
             picked, change = code == number, case - chosen
-            if hasattr(change, "dtype"):
+            if not isinstance(change, NUMBERS):
                 picked = array_namespace(picked).astype(picked, change.dtype)
             chosen = chosen + picked * change
     return chosen

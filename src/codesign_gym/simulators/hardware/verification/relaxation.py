@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from codesign_gym.simulators.hardware import device
 from codesign_gym.simulators.hardware.model import Costs
+from codesign_gym.simulators.hardware.roofline import TYPES
 from codesign_gym.simulators.hardware.rounding import EXACT, RELAXED, Rounding
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check
 from codesign_gym.simulators.networks import load
@@ -31,11 +32,13 @@ class Sweep:
 
     Attributes:
         sizes: parameters of its model that take all of SIZES together; the others are the device's.
+        bits: widths of its operands; a processor's are those of its types.
         latency: accepted mean error of latency in percent.
         energy: of energy, where the model has it.
     """
 
     sizes: tuple[str, ...] = ()
+    bits: tuple[int, ...] = BITS
     latency: float = 10.0
     energy: float = 15.0
 
@@ -57,7 +60,7 @@ DEVICES: dict[str, Sweep] = {
     "accelbench-spring": Sweep(("pof",)),
     "tpu-v4": Sweep(("tile_rows", "tile_columns")),
     "zcu102-dnndk": Sweep(),
-    "nvidia-v100": Sweep(),
+    "nvidia-v100": Sweep(bits=TYPES),
 }
 
 
@@ -67,7 +70,7 @@ def verify(_: Path) -> list[Check | NotRun]:
 
 
 def _checks(name: str, sweep: Sweep) -> Iterator[Check]:
-    relaxed, exact = (_costs(name, sweep.sizes, rounding) for rounding in (RELAXED, EXACT))
+    relaxed, exact = (_costs(name, sweep, rounding) for rounding in (RELAXED, EXACT))
     for quantity, error in (("latency", sweep.latency), ("energy", sweep.energy)):
         if quantity in exact:
             largest = 100 * np.abs(relaxed[quantity] / exact[quantity] - 1).max()
@@ -81,11 +84,11 @@ def _checks(name: str, sweep: Sweep) -> Iterator[Check]:
             )
 
 
-def _costs(name: str, sizes: tuple[str, ...], rounding: Rounding) -> dict[str, NDArray[np.float64]]:
+def _costs(name: str, sweep: Sweep, rounding: Rounding) -> dict[str, NDArray[np.float64]]:
     """Latency and, where there is one, energy of all rows of all networks."""
     found = device.load(name)
-    model: Any = replace(found.model, **{size: np.array(SIZES)[:, None, None] for size in sizes})  # type: ignore[type-var]
-    widths = [width for width in BITS if found.min_bits <= width <= found.max_bits] or [found.max_bits]
+    model: Any = replace(found.model, **{size: np.array(SIZES)[:, None, None] for size in sweep.sizes})  # type: ignore[type-var]
+    widths = [width for width in sweep.bits if found.min_bits <= width <= found.max_bits] or [found.max_bits]
     costs: list[Costs] = []
     for network in NETWORKS:
         layers = load(network).weighted().layers.with_batch(found.batch)
