@@ -103,6 +103,18 @@ def test_from_measurements_to_a_device_that_says_where_it_holds(
     assert any("2 weight bits, beyond the calibrated 4 to 8" in line for line in doubts)
 
 
+def test_a_poor_fit_is_told_with_what_else_to_free(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, CALIBRATE + " --free read_bytes_per_s") == 0
+    assert "rows not seen" not in capsys.readouterr().out
+    write(here / "mine.csv", [{**row, "latency_ms": 3.0**i} for i, row in enumerate(rows(12))])
+    assert call(monkeypatch, CALIBRATE + " --free read_bytes_per_s") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "latency_s of rows not seen is still" in told
+    assert "--free read_bytes_per_s,clock_hz,write_bytes_per_s frees" in told
+
+
 def test_whole_networks_are_left_out_one_at_a_time(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

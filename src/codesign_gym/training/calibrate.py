@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from codesign_gym.storage import replacing
 LAYER_FOLDS = 5  # for layers; networks are kept aside one at a time
 MOST_FOLDS = 20
 MOVED = 1e-3  # relative change below which a constant that the data do not determine stays as it was
+POOR_PERCENT = 25.0  # error of unseen rows beyond which a fit is told to be poor
 NOT_MEASURED = re.compile(r"\b(assumed|fitted)\b", re.IGNORECASE)
 
 
@@ -79,7 +80,22 @@ def calibrate(
     refuse_bits(target, data)
     parts = folds or (MOST_FOLDS if data.whole.all() else LAYER_FOLDS)
     fitted = fit(problem(target.model, constants, data), parts, seed, shown)
-    return Calibrated(content, _renewed(content, data, fitted), data, fitted)
+    found = Calibrated(content, _renewed(content, data, fitted), data, fitted)
+    warnings = (*fitted.warnings, *_poor(found, real_constants(target.model)))
+    return replace(found, fitted=replace(fitted, warnings=warnings))
+
+
+def _poor(found: Calibrated, known: Iterable[str]) -> list[str]:
+    """What to try where the rows that the fit had not seen are still far off."""
+    others = [name for name in known if name in found.old.parameters and name not in found.fitted.bars]
+    hint = f"--free {','.join([*found.fitted.bars, *others])} frees what the device file takes as given, too"
+    form = "every constant is free: the model's form does not describe these rows; a table of them is a device, too"
+    off = {quantity: error.cross_validated_mape_percent for quantity, error in _errors(found).items()}
+    return [
+        f"{quantity} of rows not seen is still {percent:.3g} % off; {hint if others else form}"
+        for quantity, percent in off.items()
+        if percent > POOR_PERCENT
+    ]
 
 
 def write(found: Calibrated, device: str, out: Path) -> None:

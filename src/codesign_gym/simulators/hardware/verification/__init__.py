@@ -24,6 +24,7 @@ VERIFIERS: dict[str, str] = {
     "maeri": "codesign_gym.simulators.hardware.verification.stonne:maeri",
     "magma": "codesign_gym.simulators.hardware.verification.stonne:magma",
     "bifrost": "codesign_gym.simulators.hardware.verification.bifrost:verify",
+    "nvidia-t4": "codesign_gym.simulators.hardware.verification.t4:verify",
     "jetson-tx2": "codesign_gym.simulators.hardware.verification.tx2:verify",
     "v100-dvfs": "codesign_gym.simulators.hardware.verification.v100:verify",
 }

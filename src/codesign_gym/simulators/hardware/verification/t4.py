@@ -1,0 +1,77 @@
+"""Convolutions measured on an NVIDIA T4 in 4 and 8 bits (HAWQ-V3's kernels) against a roofline, shipped and fitted.
+
+A data sheet's roofline is a bound that kernels miss by a factor. Fitted are the two peaks and the launch, without the
+layer shape that is judged.
+"""
+
+from __future__ import annotations
+
+from ast import literal_eval
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from codesign_gym.simulators.hardware import device
+from codesign_gym.simulators.hardware.roofline import Roofline
+from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, complete_table
+from codesign_gym.simulators.hardware.verification.refit import FOLDS, Floats, unseen
+from codesign_gym.simulators.networks.layers import Op, network
+
+TABLE = "hawq/t4_conv_kernel_latency.csv"
+COLUMNS = ("data", "data_dtype", "weight", "stride")
+MEASURED = "latency_us"
+KINDS = ("conv", "dense")
+WIDTHS = {"int4": 4, "uint4": 4, "int8": 8, "uint8": 8}
+FREE = ("ops_per_s_4", "ops_per_s_8", "launch_s")
+#: Constants from which fits start, and shapes below which they are not judged without their own.
+GUESS = np.array([1e14, 5e13, 5e-6])
+LEAST_SHAPES = 8
+
+
+def verify(folder: Path) -> list[Check | NotRun]:
+    """Microseconds of a kernel, by the data sheet and by three constants fitted to other layer shapes."""
+    table = complete_table(folder, TABLE, (MEASURED,), texts=(*COLUMNS, "op"))
+    known = table["op"].str.startswith(KINDS) & table["data_dtype"].isin(WIDTHS)
+    if not known.any():
+        raise TableAbsent(f"{folder / TABLE}: no convolution or dense kernel of 4 or 8 bits")
+    rows, bits = zip(*(_layer(row) for _, row in table[known].iterrows()), strict=True)
+    layers = network("kernels", list(rows), [str(row) for row in range(len(rows))]).layers
+    widths = np.repeat(np.array(bits)[:, None], 2, axis=-1)
+    reference = table.loc[known, MEASURED].to_numpy(np.float64)
+    found = device.load("nvidia-t4")
+    assert isinstance(found.model, Roofline)
+    roofline = found.model
+
+    def predict(constants: Floats) -> Floats:
+        fitted = replace(roofline, **dict(zip(FREE, constants.tolist(), strict=True)))
+        return np.asarray(1e6 * fitted.cost(layers, widths).latency_s)
+
+    shipped = 1e6 * np.asarray(roofline.cost(layers, widths).latency_s)
+    note = "the data sheet's peaks: a bound, so no bar"
+    checks: list[Check | NotRun] = [check("kernel, us", TABLE, shipped, reference, Bar(), note=note)]
+    shape: NDArray[np.int64] = pd.factorize(np.array([str(row) for row in rows]))[0]
+    if shape.max() + 1 < LEAST_SHAPES:
+        reason = f"{shape.max() + 1} layer shapes; cross-validation needs {LEAST_SHAPES}"
+        return [*checks, NotRun("kernel, us, cross-validated", TABLE, reason)]
+    note = f"{', '.join(FREE)} fitted to other layer shapes, {FOLDS} folds"
+    predicted = unseen(GUESS, predict, reference, shape)
+    return [*checks, check("kernel, us, cross-validated", TABLE, predicted, reference, Bar(), note=note)]
+
+
+def _layer(row: pd.Series) -> tuple[dict[str, int], int]:
+    """The layer of a kernel, whose data are padded already, and its bitwidth."""
+    data, weight = literal_eval(row["data"]), literal_eval(row["weight"])
+    width = WIDTHS[row["data_dtype"]]
+    if row["op"].startswith("dense"):
+        return {"op": Op.LINEAR, "batch": data[0], "in_channels": data[1], "out_channels": weight[0]}, width
+    kernel, _, filters, channels = weight
+    height, batch = (data[1], data[0]) if "nhwc" in row["op"] else (data[0], data[2])
+    stride = literal_eval(row["stride"])[0]
+    out = (height - kernel) // stride + 1
+    sizes = {"in_height": height, "in_width": height, "out_height": out, "out_width": out}
+    channels_of = {"in_channels": channels, "out_channels": filters}
+    square = {"kernel_height": kernel, "kernel_width": kernel, "stride": stride, "batch": batch}
+    return {"op": Op.CONV, **channels_of, **square, **sizes}, width
