@@ -155,7 +155,7 @@ def test_tx2_on_parts_of_the_table(references: Path, tmp_path: Path, network: st
     if network is None:
         assert (
             sum("least" in one.quantity for one in found) == 4
-        )  # of rail and board, with all clocks and with each left out
+        )  # rail and board, also with each clock left out
 
 
 def test_tx2_without_tables(tmp_path: Path) -> None:
