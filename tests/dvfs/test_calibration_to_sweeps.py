@@ -153,9 +153,7 @@ def test_tx2_on_parts_of_the_table(references: Path, tmp_path: Path, network: st
     assert len(found) >= 5
     assert [one.quantity for one in found if not one.passed] == []
     if network is None:
-        assert (
-            sum("least" in one.quantity for one in found) == 4
-        )  # rail and board, also with each clock left out
+        assert sum("least" in one.quantity for one in found) == 4  # rail and board, also with each clock left out
 
 
 def test_tx2_without_tables(tmp_path: Path) -> None:
