@@ -115,7 +115,8 @@ def _reach(xp: Any, outputs: Array, kernel: Array, stride: Array, size: Array) -
 def fold(product: Product, rows: Array, columns: Array, dataflow: Array, rounding: Rounding) -> Folds:
     """Products over an array, all arguments broadcast; see the module's docstring.
 
-    Sizes of products are multiplied before they meet the array's, which may be many more.
+    What stays in the array is moved once, the others once for every fold across their own extents. Sizes of
+    products are multiplied before they meet the array's, which may be many more.
     """
     count, m, n, k = product.count, product.m, product.n, product.k
     along_rows, along_columns, streamed = (
@@ -126,17 +127,14 @@ def fold(product: Product, rows: Array, columns: Array, dataflow: Array, roundin
     row_folds, column_folds = rounding.ceil_div(along_rows, rows), rounding.ceil_div(along_columns, columns)
     folds = row_folds * column_folds
     fold_cycles = streamed + (rows * select(dataflow, 1, 2, 2) + columns - 2)
-    mapped = along_rows * along_columns
-    held = count * mapped
-    by_rows, by_columns = count * along_rows * streamed * column_folds, count * along_columns * streamed * row_folds
     return Folds(
-        mapped=mapped,
+        mapped=along_rows * along_columns,
         streamed=streamed,
         row_folds=row_folds,
         folds=folds,
         fold_cycles=fold_cycles,
         cycles=count * fold_cycles * folds,
-        ifmap_words=select(dataflow, by_rows, by_rows, held),
-        filter_words=select(dataflow, by_columns, held, by_rows),
-        ofmap_words=select(dataflow, held, by_columns, by_columns),
+        ifmap_words=count * m * k * select(dataflow, column_folds, column_folds, 1),
+        filter_words=count * n * k * select(dataflow, row_folds, 1, column_folds),
+        ofmap_words=count * m * n * select(dataflow, 1, row_folds, row_folds),
     )
