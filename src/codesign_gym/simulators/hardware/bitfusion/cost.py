@@ -18,11 +18,15 @@ from codesign_gym.simulators.hardware.bitfusion.search import BITWIDTHS, DECISIO
 from codesign_gym.simulators.hardware.host import beside, machines, outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs, between, of_hardware, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Exact, Rounding
+from codesign_gym.simulators.hardware.sizes import between_sizes, whole_numbers
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
 #: A dense convolution of at most this many channels reads an image (grey, RGB or RGBA) and is
 #: unfolded; the public simulator unfolds a network's first layer.
 IMAGE_CHANNELS = 4
+
+#: Numbers of the hardware that come whole, and between which relaxed costs are mixed.
+WHOLE = dict.fromkeys(("inputs", "outputs", "dram_bits_per_cycle"), whole_numbers)
 
 
 class Lowered(NamedTuple):
@@ -57,14 +61,14 @@ class BitFusion(FusionArray):
     Latency never falls with more bits; energy may, because the search spends it to save cycles.
 
     The search is NumPy's and memoised in the process, so a batch costs little more than its distinct
-    layers. It runs at the nearest whole bitwidths and sizes of the hardware, and what it decides (tiles,
-    their order, what stays in a buffer) is a constant: the costs are the closed form there, in the
-    array API throughout. At a best tiling the form's derivatives are those of the best cost itself, so
-    that relaxed rounding has gradients in units, port, clock and energies; between two sizes, where the
-    tiling switches, it jumps. Between whole bitwidths, each with tiles of its own, it is bilinear: without
-    jumps, and at whole ones as good as sizes allow. ``torch.compile`` runs the search outside
-    its graphs; :meth:`cost_of` is one graph (``rounding`` given). Parameters may be arrays that broadcast against
-    the leading axes: every different machine among them is searched for, about a second for a ResNet.
+    layers. It runs at whole bitwidths and sizes of the hardware, and what it decides (tiles, their order, what
+    stays in a buffer) is a constant: the costs are the closed form there, in the array API throughout. At a best
+    tiling the form's derivatives are those of the best cost itself, so that relaxed rounding has gradients in
+    units, port, clock and energies. Between whole bitwidths, between whole numbers of units and of the port's bits,
+    each with tiles of their own, relaxed costs are mixed, without jumps (``sizes``); buffers are the nearest
+    whole ones. ``torch.compile`` runs the search outside its graphs; :meth:`cost_of` is one graph (``rounding``
+    given) at the sizes that were lowered. Parameters may be arrays that broadcast against the leading axes: every
+    different machine among them is searched for, about a second for a ResNet.
     """
 
     separable: ClassVar[bool] = True
@@ -84,7 +88,11 @@ class BitFusion(FusionArray):
             UnsupportedNetwork: if a layer has no tile that fits the buffers.
         """
         _check(bits)
-        return self.cost_of(self.lower(layers, bits), bits, rounding)
+
+        def at(machine: BitFusion) -> Costs:
+            return self.cost_of(machine.lower(layers, bits), bits, rounding)
+
+        return between_sizes(self, WHOLE, rounding, at)
 
     @outside_graphs
     def lower(self, layers: Layers, like: Array) -> Lowered:

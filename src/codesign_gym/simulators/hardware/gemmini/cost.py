@@ -47,10 +47,14 @@ from codesign_gym.simulators.hardware.gemmini.tiling import LOOPS, OWN_ORDER, In
 from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs, Unit, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
+from codesign_gym.simulators.hardware.sizes import between_sizes, whole_numbers
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 #: Fields of the hardware that decide how a layer is run; sizes, which are whole.
 SIZES = ("dim", "scratchpad_bytes", "accumulator_bytes", "bus_bytes", "l2_bytes", "llc_bytes")
+
+#: Of them those between whose whole values relaxed costs are mixed.
+WHOLE = dict.fromkeys(("dim", "bus_bytes"), whole_numbers)
 
 
 class Lowered(NamedTuple):
@@ -73,10 +77,11 @@ class Gemmini:
     A grouped or depthwise convolution runs group by group, each on its own, as Gemmini does where its
     depthwise units are left out. A matrix product of activations runs head by head and image by image.
 
-    The software's heuristics are loops in NumPy, memoised in the process. What they decide at the nearest
-    whole sizes of the hardware (tiles, straddled words, missing lines) is a constant; the rest is a closed form in
-    the array API throughout, in which relaxed rounding has gradients in the array's size, the bus, the
-    clock and the fitted constants. ``torch.compile`` runs the heuristics outside its graphs; :meth:`cost_of` is
+    The software's heuristics are loops in NumPy, memoised in the process. What they decide at whole sizes of the
+    hardware (tiles, straddled words, missing lines) is a constant; the rest is a closed form in the array API
+    throughout, in which relaxed rounding has gradients in the array's size, the bus, the clock and the fitted
+    constants. Between whole sizes of the array and the bus what they decide is mixed, without jumps (``sizes``);
+    memories are the nearest whole ones. ``torch.compile`` runs the heuristics outside its graphs; :meth:`cost_of` is
     one graph (``rounding`` given). Any parameter may be an array that broadcasts against the leading axes.
 
     Costs detail ``cycles``, ``mac_slots``, and the bits between the L2 cache and the accelerator (``l2_bits``),
@@ -111,7 +116,11 @@ class Gemmini:
         Raises:
             BadConfig: if half of a memory is smaller than the smallest tile of a layer.
         """
-        return self.cost_of(self.lower(layers, bits), bits, rounding)
+
+        def at(machine: Gemmini) -> Costs:
+            return self.cost_of(machine.lower(layers, bits), bits, rounding)
+
+        return between_sizes(self, WHOLE, rounding, at)
 
     @outside_graphs
     def lower(self, layers: Layers, like: Array) -> Lowered:

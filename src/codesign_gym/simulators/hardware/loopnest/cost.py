@@ -20,16 +20,20 @@ from codesign_gym.simulators.hardware.asked import checked, checked_lowered
 from codesign_gym.simulators.hardware.host import beside, machines, outside_graphs, plain
 from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, charge, evaluate
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
-from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, LOOPS, Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.mapping import DRAM, LEVELS, LOOPS, Mapping, Work
 from codesign_gym.simulators.hardware.loopnest.memory import Memory
 from codesign_gym.simulators.hardware.loopnest.search import BITWIDTHS, layer_tables
 from codesign_gym.simulators.hardware.loopnest.traffic import unpacked
 from codesign_gym.simulators.hardware.model import Costs, between, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Exact, Rounding
+from codesign_gym.simulators.hardware.sizes import between_sizes, whole_numbers
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
 #: Precisions of a layer's table, and one more for those that there are none of.
 PRECISIONS = len(BITWIDTHS) ** 2
+
+#: Numbers of instances, which are whole, and between which relaxed costs are mixed.
+WHOLE = {f"{level}_{axis}": whole_numbers for level in LEVELS[:DRAM] for axis in ("columns", "rows")}
 
 
 class Lowered(NamedTuple):
@@ -51,13 +55,14 @@ class LoopNest(Machine):
     Costs detail ``cycles``, of which ``compute_cycles`` without a stall, and the bits that all instances of
     each level read and write.
 
-    The mapping search is NumPy's and memoised in the process. It runs at the nearest whole bitwidths, and what
-    its mapping moves is a constant: the costs are the closed form there, in the array API throughout. At a
+    The mapping search is NumPy's and memoised in the process. It runs at whole bitwidths and numbers of instances,
+    and what its mapping moves is a constant: the costs are the closed form there, in the array API throughout. At a
     best mapping the form's derivatives are those of the best cost itself, so that relaxed rounding has gradients
-    in bitwidths, bandwidths, energies and the clock; midway between two bitwidths, where the mapping switches, it
-    jumps. In the sizes of arrays and buffers it has none: they enter by the mapping alone. ``torch.compile`` runs
-    the search outside its graphs; :meth:`cost_of` is one graph (``rounding`` given). Parameters may be arrays that
-    broadcast against the leading axes: every different machine among them is searched for.
+    in bandwidths, energies and the clock. Between whole bitwidths and whole numbers of instances, each with mappings
+    of their own, relaxed costs are mixed (``sizes``): without jumps, and with gradients in both. In the sizes of
+    buffers there are none: they enter by the mapping alone. ``torch.compile`` runs the search outside its graphs;
+    :meth:`cost_of` is one graph (``rounding`` given) at the machine that was lowered for. Parameters may be arrays
+    that broadcast against the leading axes: every different machine among them is searched for.
     """
 
     separable: ClassVar[bool] = True
@@ -81,7 +86,11 @@ class LoopNest(Machine):
             UnsupportedNetwork: if a layer has no mapping that fits the buffers.
         """
         _check(bits)
-        return self.cost_of(self.lower(layers, bits), bits, rounding)
+
+        def at(machine: LoopNest) -> Costs:
+            return self.cost_of(machine.lower(layers, bits), bits, rounding)
+
+        return between_sizes(self, WHOLE, rounding, at)
 
     @outside_graphs
     def lower(self, layers: Layers, like: Array) -> Lowered:

@@ -8,7 +8,7 @@ Every genome so covers all loops; whether its tiles fit is for the search to fin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
@@ -183,12 +183,23 @@ def _padded(genomes: Genomes, length: int) -> Genomes:
 
 
 def _cuts(machine: Machine, extents: tuple[int, ...]) -> list[tuple[Ints, tuple[int, ...]]]:
-    """Factors in space, (levels, loops), and what is left of every loop, the fewest iterations in time first."""
+    """Factors in space, (levels, loops), and what is left of every loop, the fewest iterations in time first.
+
+    Where one l0 serves several multipliers, the last way gives each a word of its own: an l0 may hold just that.
+    """
+    cuts = _spreads(machine, extents, range(DRAM, -1, -1))
+    if any(limit > 1 for limit, _ in machine.axes(0)):
+        return [*cuts[: CUTS - 1], _spreads(machine, extents, range(DRAM, 0, -1))[0]]
+    return cuts[:CUTS]
+
+
+def _spreads(machine: Machine, extents: tuple[int, ...], levels: Iterable[int]) -> list[tuple[Ints, tuple[int, ...]]]:
+    """The same of loops that are spread below these levels, at most BEAM."""
     cuts = [(np.ones((len(LEVELS), len(LOOPS)), np.int64), extents)]
-    for level in range(DRAM, -1, -1):
+    for level in levels:
         for limit, loops in machine.axes(level):
             cuts = _fewest([(spread, rest) for cut in cuts for spread, rest in _spread(*cut, level, int(limit), loops)])
-    return _fewest([(spatial, rest) for spatial, left in cuts for rest in (left, tuple(map(_smooth, left)))])[:CUTS]
+    return _fewest([(spatial, rest) for spatial, left in cuts for rest in (left, tuple(map(_smooth, left)))])
 
 
 def _fewest(cuts: list[tuple[Ints, tuple[int, ...]]]) -> list[tuple[Ints, tuple[int, ...]]]:

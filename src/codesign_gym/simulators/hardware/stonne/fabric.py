@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -16,6 +17,7 @@ from codesign_gym.simulators.hardware.asked import checked, checked_lowered
 from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Exact, Rounding
+from codesign_gym.simulators.hardware.sizes import Grid, between_sizes, powers_of_two, whole_numbers
 from codesign_gym.simulators.hardware.stonne.energy import tree_area, tree_static_per_cycle
 from codesign_gym.simulators.hardware.stonne.networks import SIZES, Hardware
 from codesign_gym.simulators.hardware.stonne.timing import Stretch, cycles
@@ -44,15 +46,18 @@ class Lowered(NamedTuple):
 class Fabric(ABC):
     """Multipliers with their read ports and bus lines; numbers, or arrays that broadcast against leading axes.
 
-    What the compiler does with a layer (it packs rows, or searches tiles) is followed in NumPy, for the nearest sizes
-    that hardware can have, and is a constant. Cycles are a closed form of it in the array API throughout, so relaxed
-    rounding has gradients in multipliers, words a cycle and the clock (see ``timing``); bitwidths change the size of
-    the weights alone. Real sizes are for relaxed rounding, which jumps where the nearest sizes change.
+    What the compiler does with a layer (it packs rows, or searches tiles) is followed in NumPy, for sizes that hardware
+    can have, and is a constant. Cycles are a closed form of it in the array API throughout, so relaxed rounding has
+    gradients in multipliers, words a cycle and the clock (see ``timing``); bitwidths change the size of the weights
+    alone. Real sizes are for relaxed rounding, which mixes what is done at those around them (``sizes``).
     ``torch.compile`` runs the NumPy part outside its graphs; :meth:`cost_of` is one graph (``rounding`` given).
 
     Raises:
         BadConfig: if the multipliers are no power of two, or the ports do not divide them.
     """
+
+    #: The sizes that there are, between which relaxed costs are mixed.
+    grids: ClassVar[Mapping[str, Grid]] = dict(zip(SIZES, (powers_of_two, powers_of_two, whole_numbers), strict=True))
 
     clock_hz: Annotated[float, Unit("Hz"), Field(gt=0)]
     multipliers: Annotated[int, Unit("multiplier"), Field(ge=2)]
@@ -85,10 +90,6 @@ class Fabric(ABC):
     def products(self, rows: Layers) -> NDArray[np.int64]:
         """How many products, one after the other, each of the rows is, shape (..., layers)."""
 
-    def weighed(self, terms: Array) -> Array:
-        """Terms of the rows as they count, of shape (..., layers, kinds, terms): here all in full."""
-        return terms
-
     @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
         """Costs of shape (..., layers); see :class:`~codesign_gym.simulators.hardware.model.CostModel`.
@@ -102,7 +103,11 @@ class Fabric(ABC):
             BadConfig: for sizes that no hardware has, unless rounding is relaxed.
         """
         self.check_sizes(rounding)
-        return self.cost_of(self.lower(layers, bits), bits, rounding)
+
+        def at(hardware: Fabric) -> Costs:
+            return self.cost_of(hardware.lower(layers, bits), bits, rounding)
+
+        return between_sizes(self, self.grids, rounding, at)
 
     @outside_graphs
     def lower(self, layers: Layers, like: Array) -> Lowered:
@@ -145,7 +150,7 @@ class Fabric(ABC):
             more * near.lines / self.reduction_words_per_cycle,
         )
         share = rounding.ceil_div(found.rounds, more) / found.rounds  # of the passes
-        run = cycles(self.weighed(found.terms), stretch, rounding) * share * count + 0 * bits[..., 0]
+        run = cycles(found.terms, stretch, rounding) * share * count + 0 * bits[..., 0]
         detail = {name: xp.broadcast_to(column * count, run.shape) for name, column in found.detail.items()}
         detail = {"cycles": run, "mac_slots": run * self.multipliers, **detail}
         if found.dynamic_stonne_units is not None:

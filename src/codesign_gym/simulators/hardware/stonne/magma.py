@@ -11,32 +11,30 @@ P passes over the columns, a row takes
 cycles (2 for the configuration and the accumulators): W and I the weights and activations a fold on the fullest
 read port, s the virtual neurons that leave on the busiest bus line, climb the levels and forwards of the farthest.
 
-Relaxed rounding takes real tiles: between whole ones cycles are interpolated, linearly in each of the two.
+Relaxed rounding takes real tiles: between whole ones costs are mixed (``sizes``).
 
 Limits: as SIGMA's (``sigma``), and no energy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 from pydantic import Field
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.host import outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Unit
 from codesign_gym.simulators.hardware.rounding import Exact, Rounding
+from codesign_gym.simulators.hardware.sizes import Grid, whole_numbers
 from codesign_gym.simulators.hardware.stonne.fabric import Executed, Fabric, whole
 from codesign_gym.simulators.hardware.stonne.networks import Hardware, Ints, busiest, leave_tree
 from codesign_gym.simulators.hardware.stonne.rows import product_columns
 from codesign_gym.simulators.hardware.stonne.timing import Floats, cycles, summed, terms_of
-from codesign_gym.simulators.networks.layers import Array, Layers
-
-#: The whole tiles around real ones: how much is added to each of their floors.
-CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+from codesign_gym.simulators.networks.layers import Layers
 
 
 class Rows(NamedTuple):
@@ -61,6 +59,11 @@ class Magma(Fabric):
     Raises:
         BadConfig: if a tile takes more multipliers than there are.
     """
+
+    grids: ClassVar[Mapping[str, Grid]] = {
+        **Fabric.grids,
+        **dict.fromkeys(("tile_products", "tile_columns"), whole_numbers),
+    }
 
     tile_products: Annotated[int, Unit("multiplier"), Field(ge=1)]  # T_K
     tile_columns: Annotated[int, Unit("column"), Field(ge=1)]  # T_N
@@ -87,34 +90,13 @@ class Magma(Fabric):
         return np.asarray(rows.gemm.count * rows.steps)
 
     def executed(self, rows: Layers, sizes: Hardware) -> Executed:
-        """Rows cut into tiles; see :class:`Fabric`. Of real tiles, the terms of the whole ones around them."""
-        products_, columns = (
-            np.floor(plain(tile)).astype(np.int64) for tile in (self.tile_products, self.tile_columns)
-        )
-        around = [(0, 0)] if self._whole_tiles else list(CORNERS)
-        parts = []
-        for more_products, more_columns in around:
-            wide = np.minimum(products_ + more_products, sizes.multipliers)
-            tiles = wide, np.clip(columns + more_columns, 1, sizes.multipliers // wide)
-            parts.append(product_columns(rows, plain(self.sparsity), (*sizes, *tiles), products))
-        names = ("macs", "sram_reads", "sram_writes")
-        terms = np.concatenate([part.terms for part in parts], -2)
-        return Executed(terms, parts[0].passes, {name: getattr(parts[0], name) for name in names})
-
-    def weighed(self, terms: Array) -> Array:
-        """Terms at the whole tiles around real ones by how near these are: cycles are homogeneous in terms."""
-        if self._whole_tiles:
-            return terms
-        xp = array_namespace(terms)
-        one = terms[..., 0, 0] * 0 + 1.0  # (..., layers)
-        beyond = [tile * one - xp.floor(tile * one) for tile in (self.tile_products, self.tile_columns)]
-        kinds = terms.shape[-2] // len(CORNERS)
-        shares = [
-            (p * beyond[0] + (1 - p) * (1 - beyond[0])) * (c * beyond[1] + (1 - c) * (1 - beyond[1]))
-            for p, c in CORNERS
-            for _ in range(kinds)
-        ]
-        return terms * xp.stack(shares, -1)[..., None]
+        """Rows cut into tiles; see :class:`Fabric`."""
+        deep, wide = (np.rint(plain(tile)).astype(np.int64) for tile in (self.tile_products, self.tile_columns))
+        deep = np.minimum(deep, sizes.multipliers)
+        wide = np.clip(wide, 1, sizes.multipliers // deep)
+        found = product_columns(rows, plain(self.sparsity), (*sizes, deep, wide), products)
+        detail = {name: getattr(found, name) for name in ("macs", "sram_reads", "sram_writes")}
+        return Executed(found.terms, found.passes, detail)
 
     @outside_graphs
     def check_sizes(self, rounding: Rounding) -> None:
@@ -128,10 +110,6 @@ class Magma(Fabric):
             value = plain(getattr(self, name))
             if isinstance(rounding, Exact) and (value != np.rint(value)).any():
                 raise BadConfig(f"field '{name}' is {value.tolist()}; accepted: whole numbers, or relaxed rounding")
-
-    @property
-    def _whole_tiles(self) -> bool:
-        return whole(self.tile_products) and whole(self.tile_columns)
 
 
 def products(
