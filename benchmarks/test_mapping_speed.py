@@ -68,7 +68,7 @@ def test_the_search_beside_zigzags_rate(report, name: str) -> None:
 
     def search() -> None:
         LAYERS.clear()
-        layer_tables([(machine, EXTENTS, 1)])
+        layer_tables([(machine, EXTENTS, 1, "latency")])
 
     elapsed = min(seconds(search) for _ in range(5))
     ratio = BUDGET.mappings * ZIGZAG_S / elapsed

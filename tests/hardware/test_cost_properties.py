@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.device import Device, load
+from codesign_gym.simulators.hardware.loopnest.cost import SOUGHT
 from codesign_gym.simulators.networks.layers import Layers, Op
 
 #: Parameters of which more is faster.
@@ -157,6 +158,28 @@ def test_more_bits_are_never_cheaper(name: str, row: dict[str, int]) -> None:
     for axis in (0, 1):
         assert (np.diff(costs.latency_s, axis=axis) >= 0).all()
         assert (np.diff(costs.size_bytes, axis=axis) >= 0).all()
+        if costs.energy_j is not None and not getattr(device.model, "searches", False):
+            assert (np.diff(costs.energy_j, axis=axis) >= 0).all()
+
+
+@pytest.mark.parametrize("objective", ["energy", "energy-delay"])
+@pytest.mark.parametrize("name", [name for name in DEVICES if hasattr(load(name).model, "objective")])
+@settings(few, max_examples=8)
+@given(row=rows())
+def test_what_mappings_are_searched_for_never_falls_with_more_bits(name: str, objective: str, row: dict) -> None:
+    device = load(name)
+    model = replace(device.model, objective=SOUGHT.index(objective))
+    widths = np.arange(device.min_bits, device.max_bits + 1)
+    bits = np.stack(np.meshgrid(widths, widths, indexing="ij"), -1)[:, :, None]
+
+    def sought(model: Any) -> np.ndarray:
+        costs = model.cost(layers(row), bits)
+        return costs.energy_j if objective == "energy" else costs.energy_j * costs.latency_s
+
+    for axis in (0, 1):
+        change = np.diff(sought(model), axis=axis)
+        assert (change >= -1e-12 * sought(model).max()).all()  # a product of two is rounded
+    assert sought(model).sum() <= 1.02 * sought(device.model).sum()  # a search for latency finds no better one
 
 
 def faster_by(name: str) -> list[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.asked import checked, checked_lowered
@@ -22,12 +23,16 @@ from codesign_gym.simulators.hardware.loopnest.execution import Execution, Opera
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
 from codesign_gym.simulators.hardware.loopnest.mapping import DRAM, LEVELS, LOOPS, Mapping, Work
 from codesign_gym.simulators.hardware.loopnest.memory import Memory
-from codesign_gym.simulators.hardware.loopnest.search import BITWIDTHS, layer_tables
+from codesign_gym.simulators.hardware.loopnest.search import BITWIDTHS, OBJECTIVES, layer_tables
 from codesign_gym.simulators.hardware.loopnest.traffic import unpacked
-from codesign_gym.simulators.hardware.model import Costs, between, real
+from codesign_gym.simulators.hardware.model import Costs, Unit, between, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Exact, Rounding
 from codesign_gym.simulators.hardware.sizes import between_sizes, whole_numbers
+from codesign_gym.simulators.hardware.systolic.form import PositionIn
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
+
+#: What mappings are searched for, by name in files.
+SOUGHT = tuple(OBJECTIVES)
 
 #: Precisions of a layer's table, and one more for those that there are none of.
 PRECISIONS = len(BITWIDTHS) ** 2
@@ -68,12 +73,14 @@ class LoopNest(Machine):
     separable: ClassVar[bool] = True
     searches: ClassVar[bool] = True
 
+    objective: Annotated[int, Unit("name"), BeforeValidator(PositionIn(SOUGHT)), Field(ge=0, lt=len(SOUGHT))]
+
     @checked
     def cost(self, layers: Layers, bits: Array, rounding: Rounding = EXACT) -> Costs:
-        """Costs of shape (..., layers) at the fastest mapping found for each layer and precision.
+        """Costs of shape (..., layers) at the best mapping found for each layer and precision.
 
-        Latency never falls with more bits; energy may, because it only decides between equally fast
-        mappings. See :class:`~codesign_gym.simulators.hardware.model.CostModel`.
+        What ``objective`` seeks never falls with more bits: latency, energy or their product. Another may, because it
+        decides between equals alone. See :class:`~codesign_gym.simulators.hardware.model.CostModel`.
 
         Args:
             layers: columns of shape (..., layers).
@@ -209,7 +216,9 @@ def network_tables(rows: Sequence[Rows]) -> list[NDArray[np.float64]]:
 def _tables(rows: Sequence[Rows]) -> list[NDArray[np.float64]]:
     distinct = [np.frombuffer(content, dtype=np.int64).reshape(-1, len(LOOPS) + 1).tolist() for _, content in rows]
     layers = [
-        (machine, tuple(row[:-1]), row[-1]) for (machine, _), own in zip(rows, distinct, strict=True) for row in own
+        (machine, tuple(row[:-1]), row[-1], SOUGHT[int(machine.objective)])
+        for (machine, _), own in zip(rows, distinct, strict=True)
+        for row in own
     ]
     found = np.stack(layer_tables(layers)).reshape(len(layers), PRECISIONS, -1)
     padded = np.pad(found, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)

@@ -4,8 +4,8 @@ The search is an evolution with truncation: draw, keep the best, change them at 
 both. Layers and machines are searched side by side, every generation one call of the batched model. It is
 deterministic, the same for a layer whatever is searched beside it, and remembered per machine and layer shape.
 
-Precisions share one search. Fewer bits never cost cycles: a mapping that fits at some bitwidths fits at
-fewer, and moves fewer bits there, so a precision takes the best of one pool of mappings, in which every
+Precisions share one search. Fewer bits never cost more of what is sought: a mapping that fits at some bitwidths
+fits at fewer, and moves fewer bits there, so a precision takes the best of one pool of mappings, in which every
 generation's best at several precisions are kept.
 """
 
@@ -66,8 +66,8 @@ class Budget:
 
 BUDGET = Budget()
 
-#: A machine, and a layer's iterations of each of LOOPS and stride.
-Layer = tuple[Machine, tuple[int, ...], int]
+#: A machine, a layer's iterations of each of LOOPS and stride, and the one of OBJECTIVES that it is mapped for.
+Layer = tuple[Machine, tuple[int, ...], int, str]
 
 #: Layers that are searched side by side: enough that calls of NumPy cost little, few enough to stay in the cache.
 PAIRS = 16
@@ -159,7 +159,7 @@ class Pairs:
 
 
 def layer_tables(layers: Sequence[Layer]) -> list[Floats]:
-    """What the fastest mapping found for a layer moves, at every precision; of several layers, each on a machine.
+    """What the best mapping found for a layer moves, at every precision; of several layers, each on a machine.
 
     What is new is searched for PAIRS at a time. All machines hold the same tensors at the same levels.
 
@@ -174,17 +174,24 @@ def layer_tables(layers: Sequence[Layer]) -> list[Floats]:
 
 
 def _searched(layers: Sequence[Layer]) -> list[Floats]:
+    tables: dict[Layer, Floats] = {}
+    for objective in OBJECTIVES:
+        alike = [layer for layer in layers if layer[-1] == objective]
+        for start in range(0, len(alike), PAIRS):
+            together = alike[start : start + PAIRS]
+            tables |= zip(together, _side_by_side(together, objective), strict=True)
+    return [tables[layer] for layer in layers]
+
+
+def _side_by_side(layers: Sequence[Layer], objective: str) -> Floats:
     widths = np.stack(np.meshgrid(BITWIDTHS, BITWIDTHS, indexing="ij"), -1).reshape(-1, 2, 1).astype(np.float64)
-    tables: list[Floats] = []
-    for start in range(0, len(layers), PAIRS):
-        machines, extents, strides = zip(*layers[start : start + PAIRS], strict=True)
-        pairs = Pairs.of(machines, list(map(Work.single, extents, strides)))
-        pool = search(pairs, "latency", Operands(SEARCHED_BITS, SEARCHED_BITS), BUDGET, seed=0)
-        fastest = best(pairs, pool, Operands(widths[:, 0], widths[:, 1]), "latency")  # (precisions, pairs)
-        moved = pairs.moved(pool[fastest.T.ravel()])
-        moved.setflags(write=False)
-        tables.extend(moved.reshape(len(machines), len(BITWIDTHS), len(BITWIDTHS), -1))
-    return tables
+    machines, extents, strides, _ = zip(*layers, strict=True)
+    pairs = Pairs.of(machines, list(map(Work.single, extents, strides)))
+    pool = search(pairs, objective, Operands(SEARCHED_BITS, SEARCHED_BITS), BUDGET, seed=0)
+    chosen = best(pairs, pool, Operands(widths[:, 0], widths[:, 1]), objective)  # (precisions, pairs)
+    moved = pairs.moved(pool[chosen.T.ravel()])
+    moved.setflags(write=False)
+    return moved.reshape(len(machines), len(BITWIDTHS), len(BITWIDTHS), -1)
 
 
 def search(pairs: Pairs, objective: str, bits: Operands, budget: Budget, seed: int) -> Genomes:
