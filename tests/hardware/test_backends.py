@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -107,6 +108,28 @@ def test_one_graph_gives_the_same_numbers(name: str, rounding: str) -> None:
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "bismo-edge" else pytest.param(name, marks=pytest.mark.slow)
+        for name in ONE_OF_EACH
+        if not hasattr(load(name).model, "lower")
+    ],
+)
+def test_rows_in_numpy_are_constants_of_a_compiled_graph(name: str) -> None:
+    """As networks have them: only the bitwidths are tensors. By kernels where there is a C++ compiler."""
+    device: Any = load(name)
+    bits = torch.asarray(designs(device))
+    table = TABLE.with_batch(device.batch)
+
+    def latency(bits: Any) -> Any:
+        return device.model.cost(table, bits, EXACT).latency_s
+
+    torch.compiler.reset()
+    backend = "eager" if shutil.which("g++") is None else "inductor"
+    torch.testing.assert_close(compiled(latency, backend, fullgraph=True)(bits), latency(bits), rtol=1e-12, atol=0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ONE_OF_EACH if hasattr(load(name).model, "lower")])
 def test_searches_run_beside_the_graph(name: str) -> None:
@@ -127,13 +150,14 @@ def test_searches_run_beside_the_graph(name: str) -> None:
         torch.testing.assert_close(asked(again), latency(again), rtol=0, atol=0)
 
 
-def compiled(work: Callable[..., Any], **how: bool) -> Callable[..., Any]:
+def compiled(work: Callable[..., Any], backend: str = "eager", **how: bool) -> Callable[..., Any]:
     """A function under ``torch.compile``, without the warnings that Dynamo gives as it traces."""
-    inner = torch.compile(work, backend="eager", **how)
+    inner = torch.compile(work, backend=backend, **how)
 
     def run(*args: Any) -> Any:
         with warnings.catch_warnings():  # array-api-compat remembers namespaces; Dynamo says that it traces through
             warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")
+            warnings.filterwarnings("ignore", message="`torch.jit.script", category=DeprecationWarning)
             return inner(*args)
 
     return run

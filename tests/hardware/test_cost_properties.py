@@ -45,6 +45,13 @@ BANDWIDTHS = {
     "maeri-128": [],  # at given tiles only: tests/hardware/test_maeri.py
     "maeri-256": [],
 }
+#: Bandwidths that come in powers of two, and by how many powers more than a device's own they may be.
+POWERS_OF_TWO = {
+    "bus_bytes": 2,
+    "distribution_words_per_cycle": 0,
+    "reduction_words_per_cycle": 0,
+    "words_per_cycle": 0,
+}
 #: Devices on which rows that multiply nothing cost what they move.
 CHARGE_ALL_ROWS = {
     "accelbench-spring",
@@ -197,6 +204,29 @@ def test_more_bandwidth_or_clock_never_hurts(name: str, parameter: str, row: dic
     before = device.cost(table, bits).latency_s
     faster = replace(device, model=replace(device.model, **{parameter: 2 * getattr(device.model, parameter)}))
     assert (faster.cost(table, bits).latency_s <= before).all()
+
+
+@pytest.mark.parametrize(("name", "parameter"), [(name, part) for name in DEVICES for part in BANDWIDTHS[name]])
+@settings(few, max_examples=6)
+@given(table=st.lists(rows(), min_size=6, max_size=6).map(lambda drawn: layers(*drawn)), seed=seeds)
+def test_of_many_bandwidths_none_is_slower_than_a_lower_one(
+    name: str, parameter: str, table: Layers, seed: int
+) -> None:
+    """Where hardware comes in powers of two, of these; elsewhere of numbers in no order."""
+    device: Any = load(name)
+    own = getattr(device.model, parameter)
+    factors = np.random.default_rng(seed).uniform(-3, 2, 12)
+    if parameter in POWERS_OF_TWO:
+        factors = np.arange(-3, min(3, POWERS_OF_TWO[parameter] + 1))
+    values = np.sort(own * 2.0**factors)
+    if isinstance(own, int):
+        values = np.unique(np.maximum(np.rint(values), 1)).astype(int)
+    bits = designs(device, table, 2, seed)
+    latency = [
+        replace(device, model=replace(device.model, **{parameter: value.item()})).cost(table, bits).latency_s
+        for value in values
+    ]
+    assert (np.diff(latency, axis=0) <= 1e-12 * latency[0]).all()
 
 
 @pytest.mark.parametrize("name", sorted(set(DEVICES) - UNITS_UNKNOWN))

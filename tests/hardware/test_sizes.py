@@ -12,6 +12,7 @@ from hardware_samples import conv, layers, linear
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.device import load
 from codesign_gym.simulators.hardware.model import Costs
 from codesign_gym.simulators.hardware.rounding import EXACT, RELAXED
@@ -61,19 +62,21 @@ def test_where_nothing_bends_a_mixture_has_no_error_and_asks_at_sizes_that_there
     np.testing.assert_allclose(found.size_bytes, 1, rtol=1e-12)
 
 
-def test_sizes_that_there_are_are_asked_once_and_exact_costs_whatever_the_sizes() -> None:
+def test_sizes_that_there_are_are_asked_once_and_exact_costs_at_no_others() -> None:
     asked = []
 
     def at(model: Model) -> Costs:
         asked.append(model)
         return line(model)
 
-    real = Model(2.5, 3.0)
-    between_sizes(Model(3, 4), GRIDS, RELAXED, at)
-    between_sizes(real, GRIDS, EXACT, at)
-    assert asked == [Model(3, 4), real]
-    between_sizes(real, GRIDS, RELAXED, at)
+    there, real = Model(3, 4), Model(np.array([[3.0], [4.0]]), np.array([[4.0], [6.5]]))
+    between_sizes(there, GRIDS, RELAXED, at)
+    between_sizes(there, GRIDS, EXACT, at)
+    assert asked == [there, there]
+    between_sizes(Model(2.5, 3.0), GRIDS, RELAXED, at)
     assert len(asked) == 5  # three corners of a cell of two sizes
+    with pytest.raises(BadConfig, match=r"parameter 'ports' is 6\.5; accepted: 4 or 8, and what lies between"):
+        between_sizes(real, GRIDS, EXACT, at)
 
 
 @pytest.mark.parametrize("name", DECIDED)

@@ -23,12 +23,14 @@ T = TypeVar("T")
 
 def plain(array: Array) -> NDArray[Any]:
     """The values of an array or a number in NumPy, without gradients, wherever they lie."""
+    if isinstance(array, np.ndarray):
+        return array  # as Dynamo traces it, too, to which a NumPy array is a tensor
     return np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
 
 
 def beside(column: NDArray[Any], example: Array) -> Array:
     """A NumPy column as an array of the library, and on the processor, of another."""
-    if isinstance(example, np.ndarray | np.generic):
+    if isinstance(example, (np.ndarray, np.generic)):
         return column
     return array_namespace(example).asarray(np.array(column), device=device(example))
 

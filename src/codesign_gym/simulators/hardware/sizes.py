@@ -17,6 +17,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs
 from codesign_gym.simulators.hardware.rounding import Exact, Rounding
@@ -50,7 +51,7 @@ class _Cell(NamedTuple):
 
 
 def between_sizes(model: Model, grids: Mapping[str, Grid], rounding: Rounding, at: Callable[[Model], Costs]) -> Costs:
-    """Relaxed costs of a model whose sizes may be real, mixed of what is decided at the sizes around them.
+    """Costs of a model whose sizes may be real where rounding is relaxed: mixed of what is decided around them.
 
     The cell of the grid is cut into simplices (Kuhn, 1960; the Lovasz extension): for n sizes that are real or carry
     a gradient n + 1 corners are asked, the mixture is continuous, and at sizes that there are it is what is there.
@@ -58,9 +59,13 @@ def between_sizes(model: Model, grids: Mapping[str, Grid], rounding: Rounding, a
     Args:
         model: a frozen record with the sizes as fields, numbers or arrays that broadcast against (..., layers).
         grids: name of a field to the sizes that there are.
-        rounding: exact costs are those of one decision, whatever the sizes.
+        rounding: exact, or relaxed for sizes between those that there are.
         at: costs of the model by what is decided for another one, whose sizes are all on the grids.
+
+    Raises:
+        BadConfig: for a size that there is none of and exact rounding, naming the nearest.
     """
+    check_sizes(model, grids, rounding)
     if isinstance(rounding, Exact):
         return at(model)
     free = {name: grid for name, grid in grids.items() if _is_free(getattr(model, name), grid)}
@@ -75,6 +80,24 @@ def between_sizes(model: Model, grids: Mapping[str, Grid], rounding: Rounding, a
         costs = at(replace(model, **dict(zip(free, sizes, strict=True))))  # type: ignore[type-var]
         corners.append(costs.map(partial(mul, weight)))
     return reduce(Costs.plus, corners)
+
+
+@outside_graphs
+def check_sizes(model: object, grids: Mapping[str, Grid], rounding: Rounding) -> None:
+    """Refuse sizes that there are none of, unless rounding is relaxed; arguments as of :func:`between_sizes`.
+
+    Raises:
+        BadConfig: naming the first, and the nearest that there are.
+    """
+    for name, grid in grids.items() if isinstance(rounding, Exact) else ():
+        size = plain(getattr(model, name)).astype(np.float64)
+        low, high = grid(size)
+        if (low != size).any():
+            first = tuple(np.argwhere(low != size)[0])
+            raise BadConfig(
+                f"parameter {name!r} is {size[first]:g}; accepted: {low[first]:g} or {high[first]:g}, and what lies "
+                "between them where rounding is relaxed"
+            )
 
 
 @outside_graphs

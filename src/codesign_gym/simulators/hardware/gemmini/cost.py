@@ -47,14 +47,14 @@ from codesign_gym.simulators.hardware.gemmini.tiling import LOOPS, OWN_ORDER, In
 from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs, Unit, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
-from codesign_gym.simulators.hardware.sizes import between_sizes, whole_numbers
+from codesign_gym.simulators.hardware.sizes import between_sizes, powers_of_two, whole_numbers
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 #: Fields of the hardware that decide how a layer is run; sizes, which are whole.
 SIZES = ("dim", "scratchpad_bytes", "accumulator_bytes", "bus_bytes", "l2_bytes", "llc_bytes")
 
-#: Of them those between whose whole values relaxed costs are mixed.
-WHOLE = dict.fromkeys(("dim", "bus_bytes"), whole_numbers)
+#: Of them those between whose values relaxed costs are mixed. A bus is a power of two wide: lines of a cache are.
+GRIDS = {"dim": whole_numbers, "bus_bytes": powers_of_two}
 
 
 class Lowered(NamedTuple):
@@ -120,7 +120,7 @@ class Gemmini:
         def at(machine: Gemmini) -> Costs:
             return self.cost_of(machine.lower(layers, bits), bits, rounding)
 
-        return between_sizes(self, WHOLE, rounding, at)
+        return between_sizes(self, GRIDS, rounding, at)
 
     @outside_graphs
     def lower(self, layers: Layers, like: Array) -> Lowered:

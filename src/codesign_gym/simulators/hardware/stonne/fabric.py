@@ -16,8 +16,8 @@ from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.asked import checked, checked_lowered
 from codesign_gym.simulators.hardware.host import beside, outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real
-from codesign_gym.simulators.hardware.rounding import EXACT, Exact, Rounding
-from codesign_gym.simulators.hardware.sizes import Grid, between_sizes, powers_of_two, whole_numbers
+from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
+from codesign_gym.simulators.hardware.sizes import Grid, between_sizes, powers_of_two
 from codesign_gym.simulators.hardware.stonne.energy import tree_area, tree_static_per_cycle
 from codesign_gym.simulators.hardware.stonne.networks import SIZES, Hardware
 from codesign_gym.simulators.hardware.stonne.timing import Stretch, cycles
@@ -52,12 +52,15 @@ class Fabric(ABC):
     alone. Real sizes are for relaxed rounding, which mixes what is done at those around them (``sizes``).
     ``torch.compile`` runs the NumPy part outside its graphs; :meth:`cost_of` is one graph (``rounding`` given).
 
+    Sizes are powers of two, as the reference's own are: with other numbers of bus lines its outputs would collide more
+    often on more lines.
+
     Raises:
         BadConfig: if the multipliers are no power of two, or the ports do not divide them.
     """
 
     #: The sizes that there are, between which relaxed costs are mixed.
-    grids: ClassVar[Mapping[str, Grid]] = dict(zip(SIZES, (powers_of_two, powers_of_two, whole_numbers), strict=True))
+    grids: ClassVar[Mapping[str, Grid]] = dict.fromkeys(SIZES, powers_of_two)
 
     clock_hz: Annotated[float, Unit("Hz"), Field(gt=0)]
     multipliers: Annotated[int, Unit("multiplier"), Field(ge=2)]
@@ -102,7 +105,6 @@ class Fabric(ABC):
         Raises:
             BadConfig: for sizes that no hardware has, unless rounding is relaxed.
         """
-        self.check_sizes(rounding)
 
         def at(hardware: Fabric) -> Costs:
             return self.cost_of(hardware.lower(layers, bits), bits, rounding)
@@ -177,27 +179,15 @@ class Fabric(ABC):
     @property
     def sizes(self) -> Hardware:
         """The nearest sizes that hardware can have, NumPy arrays."""
-        multipliers, ports, lines = (plain(getattr(self, name)) for name in SIZES)
-        multipliers, ports = (np.rint(2.0 ** np.rint(np.log2(size))).astype(np.int64) for size in (multipliers, ports))
-        return Hardware(multipliers, np.minimum(ports, multipliers), np.maximum(np.rint(lines), 1).astype(np.int64))
+        sizes = (plain(getattr(self, name)) for name in SIZES)
+        multipliers, ports, lines = (np.rint(2.0 ** np.rint(np.log2(size))).astype(np.int64) for size in sizes)
+        return Hardware(multipliers, np.minimum(ports, multipliers), lines)
 
     @property
     def _port_width(self) -> Array:
         """Multipliers that a read port serves."""
         multipliers, ports = self.multipliers, self.distribution_words_per_cycle
         return multipliers // ports if whole(multipliers) and whole(ports) else multipliers / ports
-
-    @outside_graphs
-    def check_sizes(self, rounding: Rounding) -> None:
-        """Refuse sizes that no hardware has, unless rounding is relaxed.
-
-        Raises:
-            BadConfig: naming the first, and the nearest that there is.
-        """
-        for name, size in zip(SIZES, self.sizes, strict=True):
-            value = plain(getattr(self, name))
-            if isinstance(rounding, Exact) and (value != size).any():
-                raise BadConfig(f"field '{name}' is {value.tolist()}; accepted: {size.tolist()}, or relaxed rounding")
 
 
 def whole(size: Any) -> bool:

@@ -38,6 +38,7 @@ from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.host import outside_graphs, plain
 from codesign_gym.simulators.hardware.model import Costs, Unit
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
+from codesign_gym.simulators.hardware.sizes import check_sizes
 from codesign_gym.simulators.hardware.stonne import energy as event_energy
 from codesign_gym.simulators.hardware.stonne.fabric import Executed, Fabric, Lowered
 from codesign_gym.simulators.hardware.stonne.networks import Hardware, busiest, leave_tree
@@ -114,7 +115,7 @@ class Maeri(Fabric):
             BadConfig: for tiles that miss a loop, exceed it or do not fit, saying which and by how much; for sizes
                 that no hardware has, unless rounding is relaxed.
         """
-        self.check_sizes(rounding)
+        check_sizes(self, self.grids, rounding)
         return self.cost_of(self.lower_at(layers, tiles, bits), bits, rounding)
 
     @outside_graphs

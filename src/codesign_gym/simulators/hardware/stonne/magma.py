@@ -26,9 +26,8 @@ import numpy as np
 from pydantic import Field
 
 from codesign_gym.errors import BadConfig
-from codesign_gym.simulators.hardware.host import outside_graphs, plain
+from codesign_gym.simulators.hardware.host import plain
 from codesign_gym.simulators.hardware.model import Unit
-from codesign_gym.simulators.hardware.rounding import Exact, Rounding
 from codesign_gym.simulators.hardware.sizes import Grid, whole_numbers
 from codesign_gym.simulators.hardware.stonne.fabric import Executed, Fabric, whole
 from codesign_gym.simulators.hardware.stonne.networks import Hardware, Ints, busiest, leave_tree
@@ -97,19 +96,6 @@ class Magma(Fabric):
         found = product_columns(rows, plain(self.sparsity), (*sizes, deep, wide), products)
         detail = {name: getattr(found, name) for name in ("macs", "sram_reads", "sram_writes")}
         return Executed(found.terms, found.passes, detail)
-
-    @outside_graphs
-    def check_sizes(self, rounding: Rounding) -> None:
-        """Refuse sizes and tiles that no hardware has, unless rounding is relaxed.
-
-        Raises:
-            BadConfig: naming the first, and what is accepted.
-        """
-        super().check_sizes(rounding)
-        for name in ("tile_products", "tile_columns"):
-            value = plain(getattr(self, name))
-            if isinstance(rounding, Exact) and (value != np.rint(value)).any():
-                raise BadConfig(f"field '{name}' is {value.tolist()}; accepted: whole numbers, or relaxed rounding")
 
 
 def products(
