@@ -15,7 +15,7 @@ from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.hardware.loopnest.cost import NETWORKS, LoopNest
 from codesign_gym.simulators.hardware.loopnest.execution import Operands, charge
 from codesign_gym.simulators.hardware.loopnest.mapping import Mapping, Work
-from codesign_gym.simulators.hardware.loopnest.search import BUDGET, LAYERS, layer_tables
+from codesign_gym.simulators.hardware.loopnest.search import BUDGET, LAYERS, POOLS, layer_tables
 from codesign_gym.simulators.hardware.loopnest.space import Space
 from codesign_gym.simulators.hardware.loopnest.traffic import traffic
 
@@ -68,6 +68,7 @@ def test_the_search_beside_zigzags_rate(report, name: str) -> None:
 
     def search() -> None:
         LAYERS.clear()
+        POOLS.clear()
         layer_tables([(machine, EXTENTS, 1, "latency")])
 
     elapsed = min(seconds(search) for _ in range(5))
@@ -89,6 +90,7 @@ def test_a_network(report, name: str) -> None:
     def network() -> None:
         NETWORKS.clear()
         LAYERS.clear()
+        POOLS.clear()
         device.cost(layers, bits)
 
     elapsed = seconds(network)

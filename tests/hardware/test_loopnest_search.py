@@ -14,7 +14,14 @@ from codesign_gym.errors import BadConfig, UnknownName, UnsupportedNetwork
 from codesign_gym.simulators.hardware.loopnest.execution import Execution, evaluate
 from codesign_gym.simulators.hardware.loopnest.mapping import Mapping, Work
 from codesign_gym.simulators.hardware.loopnest.memory import Memory
-from codesign_gym.simulators.hardware.loopnest.search import LAYERS, OBJECTIVES, Budget, best_mapping, layer_tables
+from codesign_gym.simulators.hardware.loopnest.search import (
+    LAYERS,
+    OBJECTIVES,
+    POOLS,
+    Budget,
+    best_mapping,
+    layer_tables,
+)
 from codesign_gym.simulators.hardware.loopnest.space import Space
 from codesign_gym.simulators.hardware.loopnest.traffic import unpacked
 from codesign_gym.simulators.networks.layers import Op
@@ -60,9 +67,11 @@ def test_layers_and_machines_searched_side_by_side_find_what_each_finds_alone() 
     works = [((1, 1, 64, 32, 14, 14, 3, 3), 1), ((1, 96, 1, 1, 28, 28, 3, 3), 2), ((1, 1, 10, 197, 1, 1, 1, 1), 1)]
     asked = [(model, *work, objective) for model in models for work in works for objective in ("latency", "energy")]
     LAYERS.clear()
+    POOLS.clear()
     together = layer_tables(asked)
     for layer, table in list(zip(asked, together, strict=True))[::3]:
         LAYERS.clear()
+        POOLS.clear()
         np.testing.assert_array_equal(layer_tables([layer])[0], table)
 
 
@@ -148,3 +157,14 @@ def test_attention_is_a_product_of_activations_for_every_head_and_image() -> Non
     assert costs.latency_s[0] == costs.latency_s[1]  # two images of four heads are one of eight
     assert (costs.size_bytes == 0).all()
     np.testing.assert_array_equal(costs.latency_s, model.cost(table, np.array([[1, 4]] * 3)).latency_s)
+
+
+def test_more_bandwidth_takes_the_same_mappings_or_faster_ones() -> None:
+    """One pool of mappings serves every bandwidth: a search of its own for each once lost 5 % from 128 to 256 bits."""
+    base = machine("gemmini-like")
+    table = layers(conv(4, 359, 66, 7))
+    rates = np.array([8.0, 20.0, 64.0, 100.0, 128.0, 200.0, 256.0, 1000.0])
+    for port in ("dram_bits_per_cycle", "l2_bits_per_cycle", "l1_bits_per_cycle"):
+        latency = replace(base, **{port: rates[:, None]}).cost(table, np.full((1, 2), 8)).latency_s
+        assert (np.diff(latency, axis=0) <= 0).all()
+        assert latency[0] > latency[-1]

@@ -130,10 +130,9 @@ class Layers:
     def gemm(self) -> Gemm:
         """A step of the rows as matrix products: a group each, and for a MATMUL row also an image each."""
         multiplies = self.multiplies
-        product = multiplies & (self.op == _MATMUL)
-        images = 1 + product * (self.batch - 1)
         runs = 1 * multiplies  # integers once, not in every product
         idle = 1 - runs
+        images = 1 + (self.op == _MATMUL) * runs * (self.batch - 1)
 
         def size(column: Array) -> Array:
             return runs * column + idle

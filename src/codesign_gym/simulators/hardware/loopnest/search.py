@@ -4,15 +4,17 @@ The search is an evolution with truncation: draw, keep the best, change them at 
 both. Layers and machines are searched side by side, every generation one call of the batched model. It is
 deterministic, the same for a layer whatever is searched beside it, and remembered per machine and layer shape.
 
-Precisions share one search. Fewer bits never cost more of what is sought: a mapping that fits at some bitwidths
-fits at fewer, and moves fewer bits there, so a precision takes the best of one pool of mappings, in which every
-generation's best at several precisions are kept.
+Precisions and bandwidths share one search: each takes the best of one pool of mappings, in which every generation's
+best in several situations are kept. So fewer bits never cost more of what is sought (a mapping that fits at some bitwidths
+fits at fewer, and moves fewer bits there), and more bandwidth never slows anything down.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -21,10 +23,10 @@ from numpy.typing import NDArray
 from codesign_gym.errors import UnknownName, UnsupportedNetwork
 from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, charge, fits, occupied
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
-from codesign_gym.simulators.hardware.loopnest.mapping import LOOPS, Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.mapping import DRAM, LEVELS, LOOPS, Mapping, Work
 from codesign_gym.simulators.hardware.loopnest.memory import Memory
 from codesign_gym.simulators.hardware.loopnest.space import Genomes, Space
-from codesign_gym.simulators.hardware.loopnest.traffic import counted, packed
+from codesign_gym.simulators.hardware.loopnest.traffic import counted, packed, unpacked
 
 Floats = NDArray[np.float64]
 
@@ -38,8 +40,12 @@ OBJECTIVES: dict[str, Callable[[Execution], tuple[Floats, Floats]]] = {
 #: Bitwidths of a table's axes.
 BITWIDTHS = tuple(range(1, 9))
 
-#: Precisions (of both operands) at which a generation's best are kept.
-SEARCHED_BITS = np.array([8.0, 4.0, 2.0])[:, None]
+#: In which a generation's best are kept, columns of shape (situations, 1): bits of both operands, and bits per cycle of
+#: DRAM and of the levels on chip for each multiplier that is served. A machine's own bandwidths are not among them.
+BITS, DRAM_RATE, CHIP_RATE = np.array(
+    [(8, rate, chip) for rate in (1 / 16, 1 / 4, 1) for chip in (1, 8)]
+    + [(bits, 1 / 4, chip) for bits in (4, 2) for chip in (1, 8)]
+).T[:, :, None]
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,12 @@ Layer = tuple[Machine, tuple[int, ...], int, str]
 #: Layers that are searched side by side: enough that calls of NumPy cost little, few enough to stay in the cache.
 PAIRS = 16
 
-#: Tables of the layers that were asked for last.
+#: Tables of the layers that were asked for last, and the pools that they are chosen from, whatever the bandwidths.
 LAYERS: Memory[Layer, Floats] = Memory(4096)
+POOLS: Memory[Layer, Floats] = Memory(1024)
+
+#: Bandwidths of a machine.
+PORTS = tuple(f"{level}_bits_per_cycle" for level in LEVELS)
 
 
 def best_mapping(
@@ -136,6 +146,15 @@ class Pairs:
         moved = counted(machine, work, pool.temporal, pool.spatial.astype(np.float64), pool.place)
         return charge(machine, work, moved, bits), fits(machine, moved, bits)
 
+    def situated(self) -> Pairs:
+        """The same on machines with the bandwidths of the situations, arrays (situations, pairs)."""
+        ports: dict[str, Any] = {}
+        served = np.ones(len(self.space.lengths))
+        for level in range(DRAM):
+            served = reduce(mul, (limit for limit, _ in self.machine.axes(level)), served)
+            ports[f"{LEVELS[level]}_bits_per_cycle"] = CHIP_RATE * served
+        return replace(self, machine=replace(self.machine, dram_bits_per_cycle=DRAM_RATE * served, **ports))
+
     def occupied(self, pool: Genomes, bits: Operands) -> dict[str, tuple[Floats, Floats]]:
         """Buffer to what every mapping takes of it and what there is, in bytes, (mappings,)."""
         machine, work = self._of(pool.layer)
@@ -153,7 +172,7 @@ class Pairs:
     def _of(self, layer: NDArray[np.int64]) -> tuple[Machine, Work]:
         """Machines and layers of mappings."""
         arrays: dict[str, Any] = {
-            name: column[layer] for name, column in vars(self.machine).items() if isinstance(column, np.ndarray)
+            name: column[..., layer] for name, column in vars(self.machine).items() if isinstance(column, np.ndarray)
         }
         return replace(self.machine, **arrays), Work(*(column[layer] for column in vars(self.work).values()))
 
@@ -174,24 +193,39 @@ def layer_tables(layers: Sequence[Layer]) -> list[Floats]:
 
 
 def _searched(layers: Sequence[Layer]) -> list[Floats]:
-    tables: dict[Layer, Floats] = {}
+    pools = POOLS.all([(_without_ports(layer[0]), *layer[1:]) for layer in layers], _pools)
+    return [_chosen(layer, pool) for layer, pool in zip(layers, pools, strict=True)]
+
+
+def _without_ports(machine: Machine) -> Machine:
+    return replace(machine, **dict.fromkeys(PORTS, 1.0))  # type: ignore[arg-type]
+
+
+def _chosen(layer: Layer, pool: Floats) -> Floats:
+    """Of a pool the best at every precision, (8, 8, columns)."""
+    machine, extents, stride, objective = layer
+    widths = np.stack(np.meshgrid(BITWIDTHS, BITWIDTHS, indexing="ij"), -1).reshape(-1, 2, 1).astype(np.float64)
+    bits, moved = Operands(widths[:, 0], widths[:, 1]), unpacked(machine, pool)
+    first, second = OBJECTIVES[objective](charge(machine, Work.single(extents, stride), moved, bits))
+    best_first = np.lexsort((second, np.where(fits(machine, moved, bits), first, np.inf)), axis=-1)
+    table = pool[best_first[:, 0]].reshape(len(BITWIDTHS), len(BITWIDTHS), -1)
+    table.setflags(write=False)
+    return table
+
+
+def _pools(layers: Sequence[Layer]) -> list[Floats]:
+    """What the mappings move that are best in some situation, (mappings, columns) for each layer."""
+    found: dict[Layer, Floats] = {}
     for objective in OBJECTIVES:
         alike = [layer for layer in layers if layer[-1] == objective]
         for start in range(0, len(alike), PAIRS):
             together = alike[start : start + PAIRS]
-            tables |= zip(together, _side_by_side(together, objective), strict=True)
-    return [tables[layer] for layer in layers]
-
-
-def _side_by_side(layers: Sequence[Layer], objective: str) -> Floats:
-    widths = np.stack(np.meshgrid(BITWIDTHS, BITWIDTHS, indexing="ij"), -1).reshape(-1, 2, 1).astype(np.float64)
-    machines, extents, strides, _ = zip(*layers, strict=True)
-    pairs = Pairs.of(machines, list(map(Work.single, extents, strides)))
-    pool = search(pairs, objective, Operands(SEARCHED_BITS, SEARCHED_BITS), BUDGET, seed=0)
-    chosen = best(pairs, pool, Operands(widths[:, 0], widths[:, 1]), objective)  # (precisions, pairs)
-    moved = pairs.moved(pool[chosen.T.ravel()])
-    moved.setflags(write=False)
-    return moved.reshape(len(machines), len(BITWIDTHS), len(BITWIDTHS), -1)
+            machines, extents, strides, _ = zip(*together, strict=True)
+            pairs = Pairs.of(machines, list(map(Work.single, extents, strides)))
+            pool = search(pairs.situated(), objective, Operands(BITS, BITS), BUDGET, seed=0)
+            moved = pairs.moved(pool)
+            found |= {layer: moved[pool.layer == pair] for pair, layer in enumerate(together)}
+    return [found[layer] for layer in layers]
 
 
 def search(pairs: Pairs, objective: str, bits: Operands, budget: Budget, seed: int) -> Genomes:

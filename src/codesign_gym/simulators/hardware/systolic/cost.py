@@ -97,7 +97,8 @@ class Systolic:
         return self._form(product, bits, rounding)
 
     def _form(self, product: Product, bits: Array, rounding: Rounding) -> Costs:
-        weight_bytes, activation_bytes = bits[..., 0] / 8, bits[..., 1] / 8  # of a word
+        word_bytes = bits / 8
+        weight_bytes, activation_bytes = word_bytes[..., 0], word_bytes[..., 1]
         filter_bytes = activation_bytes + product.stored * (weight_bytes - activation_bytes)
         count = product.count * product.steps + 0 * weight_bytes  # of the designs' shape, as cycles and words then are
         filters, outputs = product.n * product.k, count * product.m * product.n

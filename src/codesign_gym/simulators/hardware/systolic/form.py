@@ -99,7 +99,7 @@ def lower(xp: Any, layers: Layers, dtype: Any) -> Product:
     count, *sizes = layers.gemm
     m, n, k = (xp.astype(size, dtype) for size in sizes)
     stored = layers.op != MATMUL
-    images = 1 + stored * (layers.batch - 1)  # in a product
+    images = xp.where(stored, layers.batch, 1)  # in a product
     high = _reach(xp, layers.out_height, layers.kernel_height, layers.stride, layers.in_height)
     wide = _reach(xp, layers.out_width, layers.kernel_width, layers.stride, layers.in_width)
     inputs = images * (layers.in_channels // layers.groups) * high * wide
@@ -108,8 +108,8 @@ def lower(xp: Any, layers: Layers, dtype: Any) -> Product:
 
 def _reach(xp: Any, outputs: Array, kernel: Array, stride: Array, size: Array) -> Array:
     """Distinct positions along an axis that any window covers, of those that the input has."""
-    windows = xp.minimum(outputs, -(-size // stride))
-    return xp.minimum(size, (windows - 1) * xp.minimum(stride, kernel) + kernel)
+    windows = xp.minimum(outputs - 1, (size - 1) // stride)  # but the first
+    return xp.minimum(size, windows * xp.minimum(stride, kernel) + kernel)
 
 
 def fold(product: Product, rows: Array, columns: Array, dataflow: Array, rounding: Rounding) -> Folds:
