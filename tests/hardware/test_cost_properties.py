@@ -42,8 +42,8 @@ BANDWIDTHS = {
     "mesh-16x16": ["words_per_cycle"],
     "sigma-256": ["distribution_words_per_cycle", "reduction_words_per_cycle"],
     "magma-256": ["distribution_words_per_cycle", "reduction_words_per_cycle"],
-    "maeri-128": [],  # at given tiles only: tests/hardware/test_maeri.py
-    "maeri-256": [],
+    "maeri-128": ["distribution_words_per_cycle", "reduction_words_per_cycle"],
+    "maeri-256": ["distribution_words_per_cycle", "reduction_words_per_cycle"],
 }
 #: Bandwidths that come in powers of two, and by how many powers more than a device's own they may be.
 POWERS_OF_TWO = {
