@@ -5,8 +5,8 @@ both. Layers and machines are searched side by side, every generation one call o
 deterministic, the same for a layer whatever is searched beside it, and remembered per machine and layer shape.
 
 Precisions and bandwidths share one search: each takes the best of one pool of mappings, in which every generation's
-best in several situations are kept. So fewer bits never cost more of what is sought (a mapping that fits at some bitwidths
-fits at fewer, and moves fewer bits there), and more bandwidth never slows anything down.
+best in several situations are kept. So fewer bits never cost more of what is sought (a mapping that fits at some
+bitwidths fits at fewer, and moves fewer bits there), and more bandwidth never slows anything down.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def _search(sizes: tuple[int, ...], layer: tuple[int, ...]) -> tuple[tuple[int, 
     every = np.ones_like(tiles.r)
     extents, stride = Loops(*(extent * every for extent in layer[:8])), layer[8] * every
     cases = Cases(extents, stride, tiles, Hardware(*(size * every for size in sizes[:3])), sizes[3] * every)
-    port_widths = 2 ** np.arange(sizes[0].bit_length())
+    port_widths = [2**doublings for doublings in range(sizes[0].bit_length())]
     ranked = [np.argsort(cases.estimate(width), kind="stable")[:SHORT_LIST] for width in port_widths]
     short = cases.of(np.unique(ranked))
     best = short.of(np.argmin(cycles(short.terms()[:, None]), keepdims=True))
@@ -237,7 +237,7 @@ class Cases:
         return passes.k * passes.r * passes.s * extents.c * extents.g * extents.n * high * wide
 
     def estimate(self, width: int) -> NDArray[np.float64]:
-        """Cycles if a read port, of so many multipliers, sees whole virtual neurons and the tree is as deep as need be."""
+        """Cycles if a read port, of `width` multipliers, sees whole virtual neurons and the tree is deep enough."""
         passes, tiles = self.passes, self.tiles
         folds, positions = passes.neuron, passes.x * passes.y
         side_by_side = -(-width // tiles.neuron)
