@@ -26,6 +26,16 @@ def test_timeloop_is_met_on_every_table(references: Path) -> None:
 
 
 @pytest.mark.reference
+def test_timeloops_cycles_digit_by_digit(references: Path) -> None:
+    """Of 3,153 rows, three differ: two in the overlap of windows that two loops slide, one by a rounding."""
+    sample, _, rtl, _ = timeloop.verify(references)
+    assert isinstance(sample, Check)
+    assert isinstance(rtl, Check)
+    assert (rtl.predicted == rtl.reference).all()
+    assert (sample.predicted != sample.reference).sum() <= 3
+
+
+@pytest.mark.reference
 def test_timeloops_mappings_fit_and_cover(references: Path) -> None:
     """What Timeloop accepts, the checks accept."""
     rows = pd.read_csv(references / timeloop.TABLES[0]).head(500)
@@ -60,11 +70,17 @@ def folder_of(folder: Path, name: str, rows: list[dict[str, object]]) -> Path:
 
 
 def test_a_table_without_energy_or_with_dilated_rows(tmp_path: Path) -> None:
-    """By hand: 6,656 steps, and (2 * 6,656 - 512 + 6,656) words through an accumulator of two words a cycle."""
-    rows = [{**ROW, "target.cycle": 9728, "prob.Wdilation": 1}, {**ROW, "target.cycle": 1, "prob.Wdilation": 2}]
+    """By hand: 6,656 steps, and (2 * 6,656 - 512 + 6,656) words through an accumulator of two words a cycle.
+
+    6,656 / (2 / (19,456 / 6,656)) is 9,728 and in floats a little more, which Timeloop rounds up.
+    """
+    rows = [{**ROW, "target.cycle": 9729, "prob.Wdilation": 1}, {**ROW, "target.cycle": 1, "prob.Wdilation": 2}]
     cycles, energy, absent = timeloop.verify(folder_of(tmp_path, timeloop.TABLES[0], rows))
     assert isinstance(cycles, Check)
-    assert (cycles.rows, cycles.exact_share, cycles.note) == (1, 1.0, "no fitted constant; 1 dilated rows left out")
+    assert (cycles.rows, cycles.exact_share) == (1, 1.0)
+    assert cycles.note.endswith(
+        "1 dilated rows left out; rounded in floats as Timeloop does; the model counts a cycle less in 100.0 %"
+    )
     assert energy == NotRun("energy, uJ", timeloop.TABLES[0], "no column target.energy")
     assert isinstance(absent, NotRun)
 

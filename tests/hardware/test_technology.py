@@ -8,10 +8,18 @@ from hypothesis import strategies as st
 
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.device import load
-from codesign_gym.simulators.hardware.technology import AREAS, VOLTAGES, Process, area_ratio, energy_ratio, scaled
+from codesign_gym.simulators.hardware.technology import (
+    AREAS,
+    ENERGIES,
+    VOLTAGES,
+    Process,
+    area_ratio,
+    energy_ratio,
+    scaled,
+)
 
 quick = settings(deadline=None, derandomize=True)
-processes = st.builds(Process, st.sampled_from(sorted(AREAS)), st.floats(*VOLTAGES))
+processes = st.builds(Process, st.floats(min(AREAS), max(AREAS)), st.floats(*VOLTAGES))
 
 
 @pytest.mark.parametrize(
@@ -36,10 +44,23 @@ def test_more_voltage_costs_energy(node: int, low: float, high: float) -> None:
     assert 0 < Process(node, low).energy <= Process(node, high).energy
 
 
+@pytest.mark.parametrize("node", sorted(AREAS))
+def test_published_nodes_are_the_papers(node: int) -> None:
+    square, linear, constant = ENERGIES[node]
+    assert Process(node, 0.9).area == pytest.approx(AREAS[node])
+    assert Process(node, 0.9).energy == pytest.approx(0.81 * square + 0.9 * linear + constant)
+
+
+def test_the_node_between_two_in_the_logarithm_has_their_geometric_mean() -> None:
+    middle = Process((45 * 32) ** 0.5, 1.0)
+    assert middle.area == pytest.approx((17 * 7.8) ** 0.5)
+    assert middle.energy == pytest.approx((Process(45, 1.0).energy * Process(32, 1.0).energy) ** 0.5)
+
+
 @quick
 @given(volts=st.floats(*VOLTAGES))
 def test_smaller_nodes_take_less_area_and_energy(volts: float) -> None:
-    ladder = [Process(node, volts) for node in sorted(AREAS)]
+    ladder = [Process(node, volts) for node in sorted([*AREAS, 12, 22, 28, 40, 110])]
     assert all(small.area < large.area for small, large in pairwise(ladder))
     assert all(small.energy < large.energy for small, large in pairwise(ladder))
 
@@ -64,7 +85,8 @@ def test_what_cannot_be_scaled_is_one_line() -> None:
         scaled(model, ["clock_hz"], process, process)
     with pytest.raises(BadConfig, match="no field 'conv_op'; did you mean 'conv_op_j'"):
         scaled(model, ["conv_op"], process, process)
-    with pytest.raises(BadConfig, match="'node_nm' is 28; accepted: 130, 90"):
-        Process(28, 0.9)
+    for node in (5, 180):
+        with pytest.raises(BadConfig, match=f"'node_nm' is {node}; accepted: 7 to 130"):
+            Process(node, 0.9)
     with pytest.raises(BadConfig, match=r"'supply_v' is 3\.3; accepted: 0\.6 to 1\.2"):
         Process(45, 3.3)

@@ -134,8 +134,8 @@ def _checks(name: str, folder: Path) -> tuple[Found, ...]:
         return (Damaged(f"its tables hold what cannot be compared: {reason}"),)
 
 
-#: Relative differences that may come from the digits of a table.
-ROUNDED = 1e-3
+#: Relative differences that come from the order of operations on floats alone.
+FLOATS = 1e-9
 
 HEADINGS = ("model", "table", "quantity", "rows", "exact", "MAPE", "Spearman", "asked for", "verdict")
 
@@ -243,8 +243,8 @@ def _bar(found: Check) -> str:
 
 
 def _loosely(found: Check) -> str:
-    """What counts as exact, where that is more than figures that a table has rounded."""
-    return f" within {100 * found.bar.tolerance:.3g} %" if found.bar.tolerance >= ROUNDED else ""
+    """What counts as exact, where that is more than floats differ by: a table's digits, a step of a clock."""
+    return f" within {100 * found.bar.tolerance:.2g} %" if found.bar.tolerance > FLOATS else ""
 
 
 def _number(value: float, form: str) -> str:

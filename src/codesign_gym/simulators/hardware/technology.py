@@ -1,7 +1,8 @@
 """Moving areas and energies between technology nodes, openly: nothing in a cost model is scaled behind one's back.
 
 Stillmaker and Baas, "Scaling equations for the accurate prediction of CMOS device performance from 180 nm to 7 nm",
-Integration 58, 2017: area by published densities, energy by quadratics in the supply voltage fitted to SPICE.
+Integration 58, 2017: area by published densities, energy by quadratics in the supply voltage fitted to SPICE. Nodes
+between the published ones (40 nm, 28 nm) lie on straight lines between their neighbours, in logarithms of both.
 
 Limits: digital logic only, and SRAM roughly. Off-chip memory and interfaces do not follow the node, and clocks are not
 scaled: choose one. The areas have two digits, so a ratio is good to a few percent.
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar, get_type_hints
+
+import numpy as np
 
 from codesign_gym.errors import BadConfig, suggestion
 from codesign_gym.simulators.hardware.model import Unit
@@ -44,34 +47,43 @@ ENERGIES: Mapping[int, tuple[float, float, float]] = MappingProxyType(
 VOLTAGES = (0.6, 1.2)
 
 
+#: The published nodes, ascending, as they are interpolated.
+NODES_NM = np.array(sorted(AREAS), dtype=np.float64)
+
+
 @dataclass(frozen=True)
 class Process:
-    """A technology node and the supply voltage that a circuit is run at.
+    """A technology node of 7 to 130 nm and the supply voltage that a circuit is run at.
 
     Raises:
         BadConfig: for a node or a voltage that the scaling equations do not cover.
     """
 
-    node_nm: int
+    node_nm: float
     supply_v: float
 
     def __post_init__(self) -> None:
-        if self.node_nm not in AREAS:
-            accepted = ", ".join(map(str, AREAS))
-            raise BadConfig(f"process: field 'node_nm' is {self.node_nm}; accepted: {accepted}")
-        if not VOLTAGES[0] <= self.supply_v <= VOLTAGES[1]:
-            raise BadConfig(f"process: field 'supply_v' is {self.supply_v}; accepted: {VOLTAGES[0]} to {VOLTAGES[1]}")
+        for name, value, (least, most) in (
+            ("node_nm", self.node_nm, (min(AREAS), max(AREAS))),
+            ("supply_v", self.supply_v, VOLTAGES),
+        ):
+            if not least <= value <= most:
+                raise BadConfig(f"process: field {name!r} is {value:g}; accepted: {least:g} to {most:g}")
 
     @property
     def area(self) -> float:
         """Area of a circuit, in units of its area at 7 nm."""
-        return AREAS[self.node_nm]
+        return self._between(AREAS)
 
     @property
     def energy(self) -> float:
         """Switching energy of a circuit, in the paper's unit."""
-        square, linear, constant = ENERGIES[self.node_nm]
-        return square * self.supply_v**2 + linear * self.supply_v + constant
+        volts = (self.supply_v**2, self.supply_v, 1.0)
+        return self._between({node: float(np.dot(terms, volts)) for node, terms in ENERGIES.items()})
+
+    def _between(self, values: Mapping[int, float]) -> float:
+        known = [values[int(node)] for node in NODES_NM]
+        return float(np.exp(np.interp(np.log(self.node_nm), np.log(NODES_NM), np.log(known))))
 
 
 def area_ratio(source: Process, target: Process) -> float:

@@ -2,6 +2,10 @@
 
 The tables are DOSA's (Hong et al., MICRO 2023): a machine, a mapping, a layer, and what Timeloop makes of
 them with Accelergy's energies. Nothing is fitted: bandwidths and energies are those that DOSA published.
+
+Timeloop (buffer.cpp, ComputePerformance) divides words by cycles, the bandwidth by that, and cycles by that, before it
+rounds up: in floats, and so it often counts a cycle that is not there. The model divides once; to compare every digit,
+its traffic is rounded here as Timeloop does it.
 """
 
 from __future__ import annotations
@@ -10,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from codesign_gym.simulators.hardware.loopnest.execution import Execution, Operands, charge
-from codesign_gym.simulators.hardware.loopnest.mapping import LOOPS, Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.execution import Operands, charge, word_bits
+from codesign_gym.simulators.hardware.loopnest.machine import Machine
+from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, LOOPS, TENSORS, Mapping, Work
 from codesign_gym.simulators.hardware.loopnest.presets import SUM, WORD, gemmini
-from codesign_gym.simulators.hardware.loopnest.traffic import traffic
+from codesign_gym.simulators.hardware.loopnest.traffic import Traffic, traffic
 from codesign_gym.simulators.hardware.verification.check import (
     Bar,
     Check,
@@ -29,12 +35,11 @@ HARDWARE = ("arch.meshX", "arch.mem1_entries", "arch.mem2_entries")
 LAYER = tuple(f"prob.{loop}" for loop in LOOPS if loop != "G")
 STRIDES = ("prob.Wstride", "prob.Hstride")
 DILATIONS = ("prob.Wdilation", "prob.Hdilation")
-#: Timeloop rounds a quotient of floats up, and so often counts a cycle more: 2e-4 of the shortest rows.
-TOLERANCE = 2.5e-4
+OPERANDS = Operands(np.float64(WORD), np.float64(WORD))
 
 #: What is compared, with the column and what has to be reached.
 QUANTITIES = {
-    "cycles": ("target.cycle", Bar(exact_share=0.99, mape_percent=0.1, spearman=0.999, tolerance=TOLERANCE)),
+    "cycles": ("target.cycle", Bar(exact_share=0.99, mape_percent=0.1, spearman=0.999)),
     "energy, uJ": ("target.energy", Bar(mape_percent=0.5, spearman=0.999)),
 }
 
@@ -58,21 +63,41 @@ def verify(folder: Path) -> list[Check | NotRun]:
 def _checks(name: str, rows: pd.DataFrame, left_out: int) -> list[Check | NotRun]:
     if rows.empty:
         return [NotRun("cycles", name, "no rows without dilation, which is not modelled")]
-    note = "no fitted constant" + (f"; {left_out} dilated rows left out" if left_out else "")
-    found = run(rows)
-    predicted = {"cycles": found.cycles, "energy, uJ": 1e6 * found.energy_j}
+    machine, work, moved = run(rows)
+    found, cycles = charge(machine, work, moved, OPERANDS), rounded(machine, moved)
+    predicted = {"cycles": cycles, "energy, uJ": 1e6 * found.energy_j}
+    less = 100 * np.mean(found.cycles != cycles)
+    said = ["no fitted constant", *([f"{left_out} dilated rows left out"] if left_out else [])]
+    notes = {
+        "cycles": [*said, f"rounded in floats as Timeloop does; the model counts a cycle less in {less:.1f} %"],
+        "energy, uJ": said,
+    }
     return [
-        against(rows, column, quantity, name, predicted[quantity], bar, note=note)
+        against(rows, column, quantity, name, predicted[quantity], bar, note="; ".join(notes[quantity]))
         for quantity, (column, bar) in QUANTITIES.items()
     ]
 
 
-def run(rows: pd.DataFrame) -> Execution:
-    """The model at the mappings of a table, arrays of shape (rows,)."""
+def run(rows: pd.DataFrame) -> tuple[Machine, Work, Traffic]:
+    """Machines and layers of a table and what its mappings move, arrays of shape (rows,)."""
     sizes = [rows[f"prob.{loop}"] if loop != "G" else np.ones(len(rows)) for loop in LOOPS]
     side, column_words, words = (rows[column].to_numpy() for column in HARDWARE)
     machine = gemmini(side, words * (WORD / 8), column_words * (SUM / 8))
     strides = (rows[column].to_numpy(dtype=np.int64) for column in STRIDES)
     work = Work(np.stack(sizes, -1).astype(np.int64), *strides)
-    moved = traffic(machine, work, Mapping.from_text(list(rows["mapping.mapping"])))
-    return charge(machine, work, moved, Operands(np.float64(WORD), np.float64(WORD)))
+    return machine, work, traffic(machine, work, Mapping.from_text(list(rows["mapping.mapping"])))
+
+
+def rounded(machine: Machine, moved: Traffic) -> NDArray[np.float64]:
+    """Cycles as Timeloop rounds them, shape (rows,)."""
+    compute = np.asarray(moved.compute_cycles, dtype=np.float64)
+    cycles = compute
+    for level in range(len(LEVELS)):
+        kept = [tensor for tensor in range(len(TENSORS)) if (level, tensor) in moved.flows]
+        if not kept:
+            continue
+        flows = [moved.flows[level, tensor] for tensor in kept]
+        words = sum(flow.reads / compute for flow in flows) + sum(flow.writes / compute for flow in flows)
+        bandwidth = machine.of(level, "bits_per_cycle") / word_bits(machine, level, kept[0], OPERANDS)
+        cycles = np.maximum(cycles, np.ceil(compute / np.minimum(bandwidth / words, 1.0)))
+    return cycles
