@@ -37,8 +37,9 @@ class FpgaEngine:
     samples of a Bayesian row are further images of its batch, which gives the caching of intermediate layers:
     T(deterministic rows) + S * T(Bayesian rows).
 
-    Limits: no pipeline fill, no stalls of DDR refresh, rows that multiply nothing are free; LUT and power are lines
-    through one or two published designs. Any parameter may be an array that broadcasts against the leading axes. The
+    Limits: no pipeline fill, no stalls of DDR refresh, rows that multiply nothing are free; sums are finished on chip,
+    so a filter that is larger than its buffer (here a million products and more) is too cheap: its partial sums would
+    travel. LUT and power are lines through one or two published designs. Any parameter may be an array that broadcasts against the leading axes. The
     array API throughout.
     """
 
