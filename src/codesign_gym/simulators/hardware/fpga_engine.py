@@ -39,8 +39,8 @@ class FpgaEngine:
 
     Limits: no pipeline fill, no stalls of DDR refresh, rows that multiply nothing are free; sums are finished on chip,
     so a filter that is larger than its buffer (here a million products and more) is too cheap: its partial sums would
-    travel. LUT and power are lines through one or two published designs. Any parameter may be an array that broadcasts against the leading axes. The
-    array API throughout.
+    travel. LUT and power are lines through one or two published designs. Any parameter may be an array that broadcasts
+    against the leading axes. The array API throughout.
     """
 
     separable: ClassVar[bool] = True
