@@ -7,6 +7,7 @@ steps and alphas of its unrolled dimensions. The formula here is written out one
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from math import ceil
@@ -32,6 +33,10 @@ KINDS = ("Conv", "DepthwiseConv", "FullyConnected")
 DIMENSIONS = {"row": "h", "column": "w", "input": "c", "filter": "f"}
 #: The model's rates and their entries.
 RATES = {"ops_per_s": "op_s", "bytes_per_s": "bandwidth"}
+#: The device whose parameters are all replaced by a layer model's.
+ANY = "zcu102-dnndk"
+#: How a layer type is estimated, of what the formula covers.
+ESTIMATES = ("roofline", "refined_roofline")
 #: What a layer model has to say.
 NEEDED = (*RATES.values(), "est_type")
 #: ANNETTE's bitwidths where a layer model names none.
@@ -42,27 +47,38 @@ LAYERS = tuple(GRID)
 
 
 def verify(folder: Path) -> list[Check | NotRun]:
-    """Milliseconds of convolutions, depthwise convolutions and fully connected layers."""
-    if not any((folder / table).is_file() for tables in TABLES.values() for table in tables):
-        raise TableAbsent(f"{folder / 'annette'} has no refined_roofline or roofline layer model")
-    found: list[Check | NotRun] = []
-    for name, tables in TABLES.items():
-        for table in tables:
-            try:
-                entries = json_table(folder, table)
-            except TableAbsent as absent:
-                found.append(NotRun(f"{name}: layers, ms", table, str(absent)))
-                continue
-            found += [one for kind in KINDS if kind in entries for one in _checks(name, table, entries[kind], kind)]
-    return found
+    """Milliseconds of convolutions, depthwise convolutions and fully connected layers, of any device's layer models."""
+    present = {path.relative_to(folder).as_posix(): path.stem for path in sorted(folder.glob("annette/layer__*.json"))}
+    if not present:
+        raise TableAbsent(f"{folder / 'annette'} has no layer model, layer__*.json")
+    shipped = {table: name for name, tables in TABLES.items() for table in tables}
+    return [found for table in {**shipped, **present} for found in _of_file(folder, table, shipped.get(table))]
+
+
+def _of_file(folder: Path, table: str, shipped: str | None) -> Iterator[Check | NotRun]:
+    """The checks of one file of layer models, by the id of the device they ship as or the file's own name."""
+    name = shipped or Path(table).stem.removeprefix("layer__")
+    try:
+        entries = json_table(folder, table)
+    except TableAbsent as absent:
+        yield NotRun(f"{name}: layers, ms", table, str(absent))
+        return
+    learned = []
+    for kind in (kind for kind in KINDS if kind in entries):
+        told = entries[kind] if isinstance(entries[kind], dict) else {}
+        if missing := [key for key in NEEDED if told.get(key) is None]:
+            yield NotRun(f"{name}: {kind}, ms", table, f"its layer model has no {', '.join(missing)}")
+        elif told["est_type"] not in ESTIMATES:
+            learned.append(f"{kind} by {told['est_type']}")
+        else:
+            yield from _checks(name, table, told, kind)
+    if learned:
+        yield NotRun(f"{name}: {', '.join(learned)}", table, "ANNETTE's learned regressors are no part of its tables")
 
 
 def _checks(name: str, table: str, entry: dict[str, Any], kind: str) -> list[Check | NotRun]:
     """ANNETTE's form beside its formula and, where the two forms are not the same, the monotone one that ships."""
-    told = entry if isinstance(entry, dict) else {}
-    if missing := [key for key in NEEDED if told.get(key) is None]:
-        return [NotRun(f"{name}: {kind}, ms", table, f"its layer model has no {', '.join(missing)}")]
-    model = device.load(name).model
+    model = device.load(ANY).model
     assert isinstance(model, RefinedRoofline)
     rows = [row(kind, *sizes) for sizes in LAYERS]
     layers = network(kind, rows, [str(index) for index in range(len(rows))]).layers

@@ -21,9 +21,11 @@ from codesign_gym.simulators.hardware.verification.refit import FOLDS, Floats, u
 from codesign_gym.simulators.networks.layers import Op, network
 
 TABLE = "hawq/t4_conv_kernel_latency.csv"
-COLUMNS = ("data", "data_dtype", "weight", "stride")
 MEASURED = "latency_us"
-KINDS = ("conv", "dense")
+TEXTS = ("op", "data", "data_dtype", "weight", "stride")
+#: Axes of images and of height in a convolution's data, by a word in its operator's name.
+LAYOUTS = {"nhwc": (0, 1), "hwnc": (2, 0)}
+DENSE = "dense"
 WIDTHS = {"int4": 4, "uint4": 4, "int8": 8, "uint8": 8}
 FREE = ("ops_per_s_4", "ops_per_s_8", "launch_s")
 #: Constants from which fits start, and shapes below which they are not judged without their own.
@@ -33,10 +35,13 @@ LEAST_SHAPES = 8
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Microseconds of a kernel, by the data sheet and by three constants fitted to other layer shapes."""
-    table = complete_table(folder, TABLE, (MEASURED,), texts=(*COLUMNS, "op"))
-    known = table["op"].str.startswith(KINDS) & table["data_dtype"].isin(WIDTHS)
+    table = complete_table(folder, TABLE, (MEASURED, *TEXTS[:-1]), texts=TEXTS)
+    layout = table["op"].map(_layout)
+    strided = table["stride"].notna() if TEXTS[-1] in table else pd.Series(data=False, index=table.index)
+    known = table["data_dtype"].isin(WIDTHS) & ((layout == DENSE) | (layout.notna() & strided))
     if not known.any():
-        raise TableAbsent(f"{folder / TABLE}: no convolution or dense kernel of 4 or 8 bits")
+        raise TableAbsent(f"{folder / TABLE}: no dense kernel of 4 or 8 bits, and no convolution with a stride")
+    left_out = f"; {(~known).sum()} other rows left out" if not known.all() else ""
     rows, bits = zip(*(_layer(row) for _, row in table[known].iterrows()), strict=True)
     layers = network("kernels", list(rows), [str(row) for row in range(len(rows))]).layers
     widths = np.repeat(np.array(bits)[:, None], 2, axis=-1)
@@ -50,25 +55,32 @@ def verify(folder: Path) -> list[Check | NotRun]:
         return np.asarray(1e6 * fitted.cost(layers, widths).latency_s)
 
     shipped = 1e6 * np.asarray(roofline.cost(layers, widths).latency_s)
-    note = "the data sheet's peaks: a bound, so no bar"
+    note = "the data sheet's peaks: a bound, so no bar" + left_out
     checks: list[Check | NotRun] = [check("kernel, us", TABLE, shipped, reference, Bar(), note=note)]
     shape: NDArray[np.int64] = pd.factorize(np.array([str(row) for row in rows]))[0]
     if shape.max() + 1 < LEAST_SHAPES:
         reason = f"{shape.max() + 1} layer shapes; cross-validation needs {LEAST_SHAPES}"
         return [*checks, NotRun("kernel, us, cross-validated", TABLE, reason)]
-    note = f"{', '.join(FREE)} fitted to other layer shapes, {FOLDS} folds"
+    note = f"{', '.join(FREE)} fitted to other layer shapes, {FOLDS} folds{left_out}"
     predicted = unseen(GUESS, predict, reference, shape)
     return [*checks, check("kernel, us, cross-validated", TABLE, predicted, reference, Bar(), note=note)]
+
+
+def _layout(op: str) -> str | None:
+    """How a kernel's data lie, of what is understood."""
+    if op.startswith(DENSE):
+        return DENSE
+    return next((layout for layout in LAYOUTS if op.startswith("conv2d") and layout in op.lower()), None)
 
 
 def _layer(row: pd.Series) -> tuple[dict[str, int], int]:
     """The layer of a kernel, whose data are padded already, and its bitwidth."""
     data, weight = literal_eval(row["data"]), literal_eval(row["weight"])
-    width = WIDTHS[row["data_dtype"]]
-    if row["op"].startswith("dense"):
+    width, layout = WIDTHS[row["data_dtype"]], _layout(row["op"])
+    if layout is None or layout == DENSE:
         return {"op": Op.LINEAR, "batch": data[0], "in_channels": data[1], "out_channels": weight[0]}, width
     kernel, _, filters, channels = weight
-    height, batch = (data[1], data[0]) if "nhwc" in row["op"] else (data[0], data[2])
+    batch, height = (data[axis] for axis in LAYOUTS[layout])
     stride = literal_eval(row["stride"])[0]
     out = (height - kernel) // stride + 1
     sizes = {"in_height": height, "in_width": height, "out_height": out, "out_width": out}
