@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 2**31 - 1  # bytes, protobuf's own limit
 MOST_INPUTS = 4096  # of one node
-MOST_NODES, MOST_EDGES = 15_000, 60_000  # about a second of a processor; large language models have a third of it
+MOST_NODES, MOST_EDGES = 8_000, 32_000  # about half a second; large language models have half as many
 
 InputShapes = Mapping[str, Sequence[int]] | Sequence[int]
 
