@@ -1,10 +1,10 @@
 """Measure layers on this computer's CPU, one thread, and write them as ``codesign-gym calibrate`` reads them.
 
     python examples/calibrate-this-cpu.py mine.csv
-    codesign-gym calibrate --device pixel-3-cpu --measurements mine.csv --out this-cpu.yaml --free FREE
+    codesign-gym calibrate --device pixel-3-cpu --measurements mine.csv --out this-cpu.yaml
     codesign-gym cost resnet18 --device this-cpu.yaml --bits 32
 
-with FREE ``ops_per_s_32,bytes_per_s,launch_s``: the fit may start from any processor's roofline.
+The fit may start from any processor's roofline.
 Close what else is busy first; the medians take half a minute.
 """
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +105,36 @@ def test_from_measurements_to_a_device_that_says_where_it_holds(
     assert any("2 weight bits, beyond the calibrated 4 to 8" in line for line in doubts)
 
 
+def test_by_default_what_the_measurements_exercise_is_fitted(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A phone's CPU in 32 bits: its peaks of other types stay, the rest is found within the noise."""
+    from dataclasses import replace
+
+    layers, device = load_network("mobilenetv2").weighted().layers, load_device("pixel-3-cpu")
+    truth = {"ops_per_s_32": 6e10, "bytes_per_s": 9e9, "launch_s": 9e-6}
+    model = replace(device.model, **truth)  # type: ignore[type-var]
+    latency = model.cost(layers, np.full((len(layers.op), 2), 32)).latency_s
+    noisy = 1e3 * latency * np.exp(np.random.default_rng(0).normal(0, 0.03, len(latency)))
+    shape = [name for name in COLUMNS if name not in ("valid", "extra_parameters")]
+    columns = {name: getattr(layers, name) for name in shape} | {"latency_ms": noisy}
+    write(here / "float.csv", [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+    assert call(monkeypatch, "calibrate --device pixel-3-cpu --measurements float.csv --out phone.yaml --json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {row["constant"] for row in told["constants"]} == set(truth)
+    assert told["kept"] == ["ops_per_s_4", "ops_per_s_8", "ops_per_s_16"]
+    assert told["errors"]["latency_s"]["cross_validated_mape_percent"] < 4
+    for row in told["constants"]:
+        assert row["low"] < truth[row["constant"]] < row["high"]
+
+
 def test_a_poor_fit_is_told_with_what_else_to_free(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, CALIBRATE + " --free read_bytes_per_s") == 0
     assert "rows not seen" not in capsys.readouterr().out
     write(here / "mine.csv", [{**row, "latency_ms": 3.0**i} for i, row in enumerate(rows(12))])
-    assert call(monkeypatch, CALIBRATE + " --free read_bytes_per_s") == 0
+    assert call(monkeypatch, CALIBRATE + " --free read_bytes_per_s --force") == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "latency_s of rows not seen is still" in told
     assert "--free read_bytes_per_s,clock_hz,write_bytes_per_s frees" in told
@@ -148,7 +173,7 @@ def test_json_is_nothing_but_json_and_the_answer_is_the_same(
 ) -> None:
     answers, files = [], []
     for _ in range(2):
-        assert call(monkeypatch, CALIBRATE + " --free read_bytes_per_s,clock_hz --folds 3 --seed 5 --json") == 0
+        assert call(monkeypatch, CALIBRATE + " --free read_bytes_per_s,clock_hz --folds 3 --seed 5 --json --force") == 0
         told = capsys.readouterr()
         assert told.err == ""
         answers.append(json.loads(told.out))
@@ -222,6 +247,16 @@ BAD: dict[str, tuple[str, ...]] = {
     ),
     "calibrate --device bismo-edge --measurements mine.csv --out a.txt": ("--out 'a.txt'", "ends in .yaml"),
     "calibrate --device bismo-edge --measurements mine.csv --out mine.csv/a.yaml": ("mine.csv",),
+    "calibrate --device bismo-edge --measurements mine.csv --out there.yaml": (
+        "--out 'there.yaml' is there already; accepted: another name, or --force",
+    ),
+    "calibrate --device phone --measurements mine.csv --out a.yaml": ("'phone' is a system on a chip", "your-soc.md"),
+    "calibrate --device marked.yaml --measurements wide.csv --out a.yaml": ("wide.csv: no row depends on ops_per_s_4",),
+    "calibrate --device bismo-edge --measurements absurd.csv --out a.yaml": (
+        "'absurd.csv' has",
+        "layer 'row 2'",
+        "of them",
+    ),
     CALIBRATE + " --free clok_hz": ("unknown parameter 'clok_hz'; did you mean 'clock_hz'",),
     CALIBRATE + " --free dm": ("free constant 'dm' is not a real number; accepted: clock_hz",),
     CALIBRATE + " --folds 1": ("--folds", "2"),
@@ -246,6 +281,11 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     write(here / "wide.csv", [row | {"weight_bits": 16, "activation_bits": 8} for row in rows(10)])
     write(here / "joule.csv", [row | {"energy_mJ": 1} for row in rows(10)])
     write(here / "few.csv", rows(2))
+    absurd = dict.fromkeys(("in_height", "in_width", "out_height", "out_width"), 10**7)
+    write(here / "absurd.csv", [row | (absurd if number == 1 else {}) for number, row in enumerate(rows(4))])
+    (here / "there.yaml").write_text("mine")
+    cpu = (Path(str(files("codesign_gym.configs"))) / "devices" / "pixel-3-cpu.yaml").read_text()
+    (here / "marked.yaml").write_text(re.sub(r"(ops_per_s_[^4].*|bytes_per_s.*|launch_s.*), free: true", r"\1", cpu))
     before = sorted(here.rglob("*"))
     assert call(monkeypatch, line) in (1, 2)
     told_in_one_line(capsys.readouterr(), BAD[line])

@@ -14,12 +14,14 @@ import numpy as np
 import yaml
 
 from codesign_gym.errors import BadConfig
+from codesign_gym.simulators import dvfs
 from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.simulators.hardware.calibration.data import Measurements, read_measurements
 from codesign_gym.simulators.hardware.calibration.fit import (
     Fitted,
     Shown,
     chosen_constants,
+    exercised,
     fit,
     problem,
     real_constants,
@@ -44,12 +46,14 @@ class Calibrated:
         old, new: the device file before and after.
         data: the measurements.
         fitted: constants, error bars and predictions.
+        kept: constants that would have been fitted, had any row depended on them.
     """
 
     old: DeviceFile
     new: DeviceFile
     data: Measurements
     fitted: Fitted
+    kept: tuple[str, ...] = ()
 
 
 def calibrate(
@@ -61,7 +65,7 @@ def calibrate(
         device: id or YAML file.
         measurements: a CSV file; see :mod:`codesign_gym.simulators.hardware.calibration.data`.
         free: constants to fit; without any, those that the device file marks ``free: true``, else those
-            whose source says that they are assumed or fitted.
+            whose source says that they are assumed or fitted; of them those that any measurement depends on.
         folds: parts kept aside in turn; by default 5, and for networks one a network up to 20.
         seed: of folds and starts.
         shown: wraps the searches in a progress bar.
@@ -71,16 +75,22 @@ def calibrate(
     """
     content, path = devices.read(device)
     target = devices.load(device)
-    constants = chosen_constants(target.model, free or _default_free(target, content, path))
+    names = list(free) or _default_free(target, content, path)
+    chosen_constants(target.model, names)  # says what is misspelt before measurements are read
+    data = read_measurements(measurements, target.batch, target.max_bits)
+    refuse_bits(target, data)
+    moving = names if free else exercised(target.model, names, data)
+    if not moving:
+        raise BadConfig(f"{measurements}: no row depends on {', '.join(names)}; name other constants with --free")
+    constants = chosen_constants(target.model, moving)
     if absent := [constant.name for constant in constants if constant.name not in content.parameters]:
         raise BadConfig(
             f"{path}: free constant {absent[0]!r} is not among its parameters; add it, with a unit and a source"
         )
-    data = read_measurements(measurements, target.batch, target.max_bits)
-    refuse_bits(target, data)
     parts = folds or (MOST_FOLDS if data.whole.all() else LAYER_FOLDS)
     fitted = fit(problem(target.model, constants, data), parts, seed, shown)
-    found = Calibrated(content, _renewed(content, data, fitted), data, fitted)
+    kept = tuple(name for name in names if name not in moving)
+    found = Calibrated(content, _renewed(content, data, fitted), data, fitted, kept)
     warnings = (*fitted.warnings, *_poor(found, real_constants(target.model)))
     return replace(found, fitted=replace(fitted, warnings=warnings))
 
@@ -117,13 +127,20 @@ def write(found: Calibrated, device: str, out: Path) -> None:
         devices.load(str(aside))
 
 
-def check_out(device: str, out: Path) -> None:
+def check_out(device: str, out: Path, force: bool) -> None:
     """Raise where the new device file could not be written or loaded, before anything is computed."""
+    if device not in devices.CATALOG.names() and device in dvfs.CATALOG.names():
+        raise BadConfig(
+            f"{device!r} is a system on a chip, and calibrate fits cost models (codesign-gym list devices); "
+            "docs/your-soc.md fits a chip, from Python"
+        )
     if out.suffix not in (".yaml", ".yml"):
         raise BadConfig(f"--out {str(out)!r}: accepted: a name that ends in .yaml")
     if out.is_dir() or (out.exists() and out.samefile(devices.read(device)[1])):
         what = "a folder" if out.is_dir() else "the device file itself"
         raise BadConfig(f"--out {str(out)!r} is {what}; accepted: another file")
+    if out.exists() and not force:
+        raise BadConfig(f"--out {str(out)!r} is there already; accepted: another name, or --force to replace it")
 
 
 def _default_free(target: Device, content: DeviceFile, path: Path) -> list[str]:
@@ -253,6 +270,7 @@ def as_dict(found: Calibrated, out: Path) -> dict[str, Any]:
         "rows": len(found.data),
         "errors": {quantity: error.model_dump() for quantity, error in _errors(found).items()},
         "constants": _constants(found),
+        "kept": list(found.kept),
         "warnings": list(found.fitted.warnings),
     }
 

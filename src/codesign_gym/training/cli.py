@@ -186,6 +186,7 @@ def calibrate(
     folds: Annotated[int | None, typer.Option(min=2, help="Parts kept aside in turn; default 5, or a network.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the folds and of where searches start.")] = 0,
     plots: Annotated[Path | None, typer.Option(help="Folder for a plot of predicted against measured.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that --out names.")] = False,
     json_: Json = False,
 ) -> None:
     """Fit a device's constants to your own measurements, with cross-validation, and write a new device file."""
@@ -193,7 +194,7 @@ def calibrate(
 
     from codesign_gym.training import calibrate as calibrating
 
-    calibrating.check_out(device, out)
+    calibrating.check_out(device, out, force)
     names = [name.strip() for name in (free or "").split(",") if name.strip()]
     silent = not errors.is_terminal
     found = calibrating.calibrate(
@@ -214,6 +215,8 @@ def calibrate(
     title = f"{device} on {measurements.name}"
     console.print(tables.table(title, calibrating.ERRORS, calibrating.error_rows(found)))
     console.print(tables.table("constants", calibrating.CONSTANTS, calibrating.constant_rows(found)))
+    if found.kept:
+        console.print(f"kept as they were, as no row depends on them: {', '.join(found.kept)}", highlight=False)
     for line in found.fitted.warnings:
         console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for name, path in (("device file", out), ("plot", drawn)):

@@ -251,8 +251,13 @@ def network(name: str, rows: list[dict[str, int]], layer_names: list[str]) -> Ne
         _check_row(f"network {name!r}: layer {layer!r}", row)
     exact = Layers(**{column: _exact([row.get(column, _default(column)) for row in rows]) for column in COLUMNS})
     for quantity in ("macs", "parameters", "in_elements", "out_elements"):
-        if (total := sum(getattr(exact, quantity))) > LARGEST:
-            raise UnsupportedNetwork(f"network {name!r} has {total:.3g} {quantity}; accepted: at most 2**53")
+        counts = getattr(exact, quantity)
+        if (total := sum(counts)) > LARGEST:
+            most = max(range(len(counts)), key=lambda row: counts[row])
+            raise UnsupportedNetwork(
+                f"network {name!r} has {total:.3g} {quantity}; accepted: at most 2**53 "
+                f"({counts[most]:.3g} of them are of layer {layer_names[most]!r})"
+            )
     return Network(name, tuple(layer_names), exact.map(lambda column: column.astype(np.int64)))
 
 

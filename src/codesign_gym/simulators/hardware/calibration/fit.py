@@ -47,6 +47,7 @@ LIMIT = 50.0  # of a logarithm, so that nothing overflows
 PULL = 1e-3  # toward the file's value, in relative error a row for a factor of e
 FLAT = 0.01  # relative change of the predictions for a factor of e, below which a direction is flat
 WIDE = np.log(10.0)  # half an interval, beyond which a constant is not determined
+TRIED = 10.0  # factor by which a constant is moved to see whether any prediction depends on it
 WORSE = 4.0  # how much less likely, as minus twice the logarithm of a likelihood ratio, is more than noise
 
 Vector = NDArray[np.float64]
@@ -175,6 +176,22 @@ class Problem:
             low = np.array([np.log(c.low / c.start) for c in self.constants])
             high = np.array([np.log(c.high / c.start) for c in self.constants])
         return np.clip(low, -SPAN, 0), np.clip(high, 0, SPAN)
+
+
+def exercised(model: CostModel, names: Iterable[str], data: Measurements) -> list[str]:
+    """Those of a model's real constants, by name, on which the prediction for any row depends."""
+    bare, real = Problem(model, (), data), real_constants(model)
+    given = bare.predict({})
+
+    def moves(name: str) -> bool:
+        known = real[name]
+        tried = [known.start * TRIED, known.start / TRIED] if known.start else [1.0]
+        found = [bare.predict({name: float(np.clip(value, known.low, known.high))}) for value in tried]
+        return any(
+            not np.allclose(one[quantity], given[quantity], rtol=1e-6, atol=0) for one in found for quantity in given
+        )
+
+    return [name for name in names if moves(name)]
 
 
 def problem(model: CostModel, constants: Sequence[Constant], data: Measurements) -> Problem:
