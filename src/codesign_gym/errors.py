@@ -13,8 +13,8 @@ class CodesignError(Exception):
 class UnknownName(CodesignError):
     """An id or a name that nothing answers to."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"unknown {kind} {name!r}{suggestion(name, known)}")
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        super().__init__("; ".join([f"unknown {kind} {name!r}{suggestion(name, known)}", *([hint] if hint else [])]))
 
 
 class BadConfig(CodesignError):
@@ -33,15 +33,20 @@ class StorageError(CodesignError):
     """A folder or file that cannot be read or written, or is not what it should be."""
 
 
+#: Names that an error message still lists whole.
+MOST_LISTED = 64
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The tail of an error message: the nearest known name, or all of them when none is near.
+    """The tail of an error message: the nearest known name and, of a list that one would read, all of them.
 
     Args:
         name: what was asked for.
         known: the names that exist.
     """
     names = sorted(set(known))
+    listed = ", ".join(names) if len(names) <= MOST_LISTED else f"{len(names)} names"
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
-        return f"; did you mean {near[0]!r}? (known: {', '.join(names)})"
-    return f"; known: {', '.join(names)}" if names else "; none are known"
+        return f"; did you mean {near[0]!r}? (known: {listed})"
+    return f"; known: {listed}" if names else "; none are known"

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from training_samples import finished, outcome, rows, told_in_one_line
 
+from codesign_gym.records import read_yaml
+from codesign_gym.simulators.hardware import device as devices
 from codesign_gym.training import catalogue, cli
 from codesign_gym.training.folder import RunFolder
 
@@ -161,7 +163,11 @@ BAD: dict[str, tuple[str, ...]] = {
     "verify --device bitfusion --network mobilenetv2": ("'bitfusion' is not calibrated",),
     "verify --device bitfusio": ("unknown device 'bitfusio'", "did you mean 'bitfusion'"),
     "list device": ("unknown kind 'device'", "did you mean 'devices'"),
-    "show bitfusio": ("unknown id 'bitfusio'", "did you mean 'bitfusion'"),
+    "show bitfusio": ("unknown id 'bitfusio'", "did you mean 'bitfusion'", "codesign-gym list shows them"),
+    "show no/such/file.yaml": ("no such file: 'no/such/file.yaml'",),
+    "show nosuch.onnx": ("no such file: 'nosuch.onnx'",),
+    "show pixel-3-cpu --kind device": ("unknown kind 'device'", "did you mean 'devices'"),
+    "show pixel-3-cpu --kind socs": ("unknown soc 'pixel-3-cpu'",),
     "study hak": ("unknown study 'hak'", "did you mean 'haq'"),
     "study haq --scale tiny": ("unknown scale 'tiny'", "small"),
 }
@@ -238,6 +244,31 @@ def test_everything_with_an_id_is_listed_and_shown(
         assert name in listed
         assert call(monkeypatch, f"show {name}") == 0
         assert name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, found in catalogue.FILES.items() for name in found.shipped()]
+)
+def test_what_is_shown_loads_again_from_a_file(kind: str, name: str, tmp_path: Path) -> None:
+    """As ``codesign-gym show ID > mine.yaml`` writes it."""
+    told = catalogue.describe(name, kind=kind)
+    (tmp_path / "mine.yaml").write_text(told + "\n")
+    shipped = catalogue.FILES[kind].shipped()[name]
+    assert read_yaml(tmp_path / "mine.yaml") == read_yaml(shipped)
+    first = catalogue.describe(name)
+    (tmp_path / "first.yaml").write_text(first + "\n")
+    assert read_yaml(tmp_path / "first.yaml")["title"]
+
+
+def test_a_redirected_device_is_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the command itself, whose terminal is narrow, so that nothing is wrapped or coloured."""
+    monkeypatch.chdir(tmp_path)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "40"}
+    shown = subprocess.run(
+        [sys.executable, "-m", "codesign_gym", "show", "jetson-tx2"], env=environment, capture_output=True, check=True
+    )
+    Path("mine.yaml").write_bytes(shown.stdout)
+    assert devices.load("mine.yaml").model == devices.load("jetson-tx2").model
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ FILES: dict[str, Catalog] = {
     "templates": template.CATALOG,
 }
 
+YAML = devices.CATALOG.suffixes
+
 #: Environment id to the docstring that describes it.
 DOCUMENTED: dict[str, str] = {
     **{name: f"{single}.__doc__" for name, (single, _) in ENVIRONMENTS.items()},
@@ -65,28 +67,45 @@ def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
     return kinds if kind is None else {kind: kinds[kind]}
 
 
-def describe(name: str, input_shape: InputShapes | None = None) -> str:
-    """What is behind an id: its file, and for a network its layers.
+def describe(name: str, input_shape: InputShapes | None = None, kind: str | None = None) -> str:
+    """What is behind an id: its file, and as comments what else is known of it, for a network its layers.
+
+    The file of an id loads again where it is redirected to; of an id of several kinds it is the first one's.
 
     Args:
         name: an id of any kind, or a file.
         input_shape: of a network, as :func:`~codesign_gym.simulators.networks.load` takes it.
+        kind: one of :data:`FILES`, for an id of several kinds.
 
     Raises:
-        UnknownName: with the nearest id of any kind.
+        UnknownName: with the nearest id of any kind, or for a kind that does not exist.
+        BadConfig: for a file that does not exist, or an input shape of what is no network.
     """
-    if name in DOCUMENTED and input_shape is None:
+    if kind is not None and kind not in FILES:
+        raise UnknownName("kind", kind, FILES)
+    if name in DOCUMENTED and input_shape is None and kind is None:
         return str(gym.spec(name)) + "\n\n" + _docstring(name)
-    kinds = [kind for kind, catalog in FILES.items() if name in catalog.names()]
-    study = [f"{name}: {STUDIES[name][0]}\nrun: codesign-gym study {name}"] if name in STUDIES else []
-    if not kinds and not study and Path(name).is_file():
-        kinds = [_kind(Path(name))]
+    kinds = [kind] if kind else [kind for kind, catalog in FILES.items() if name in catalog.names()]
+    study = [f"study {name}: {STUDIES[name][0]}; codesign-gym study {name}"] if name in STUDIES and not kind else []
     if not kinds and not study:
-        known = [i for catalog in FILES.values() for i in catalog.names()]
-        raise UnknownName("id", name, [*known, *DOCUMENTED, *STUDIES])
+        kinds = [_kind(_file(name))]
     if input_shape is not None and "networks" not in kinds:
         raise BadConfig(f"{name!r} is no network; accepted: no input shape")
-    return "\n\n".join([*study, *(_described(kind, name, input_shape) for kind in kinds)])
+    if not kinds:
+        return study[0]
+    others = [*study, *(f"also among {kind}: codesign-gym show {name} --kind {kind}" for kind in kinds[1:])]
+    return "\n".join([*(f"# {line}" for line in others), _described(kinds[0], name, input_shape)])
+
+
+def _file(name: str) -> Path:
+    """The path that a name stands for, which is no id."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    if ":" not in name and (path.suffix or path.name != name):
+        raise BadConfig(f"no such file: {name!r}")
+    known = [i for catalog in FILES.values() for i in catalog.names()]
+    raise UnknownName("id", name, [*known, *DOCUMENTED, *STUDIES], "codesign-gym list shows them")
 
 
 def options(name: str, width: int) -> Table | None:
@@ -97,7 +116,7 @@ def options(name: str, width: int) -> Table | None:
 
 def _kind(path: Path) -> str:
     """The kind of a user's own file: the one whose fields it shares most of; tables of layers are networks."""
-    if path.suffix not in FILES["devices"].suffixes:
+    if path.suffix not in YAML:
         return "networks"
     fields = read_yaml(path).keys()
     return max(RECORDS, key=lambda kind: len(fields & RECORDS[kind].model_fields.keys()))
@@ -105,22 +124,25 @@ def _kind(path: Path) -> str:
 
 def _described(kind: str, name: str, input_shape: InputShapes | None) -> str:
     found = FILES[kind].locate(name)
+    more = FURTHER[kind](name, input_shape) if kind in FURTHER else []
+    if isinstance(found, Path) and found.suffix in YAML:
+        text = found.read_text(encoding="utf-8").rstrip()
+        return "\n".join([f"# {kind.removesuffix('s')} {name}", text, *(f"# {line}" for line in more)])
     readable = isinstance(found, Path) and found.suffix != ".onnx"
-    text = found.read_text(encoding="utf-8") if readable else getdoc(found) if isfunction(found) else str(found)
-    more = FURTHER[kind](name, input_shape) if kind in FURTHER else ""
-    return f"{kind.removesuffix('s')} {name}\n\n{text}{more}"
+    documented = (getdoc(found) or "") if isfunction(found) else str(found)
+    text = found.read_text(encoding="utf-8") if readable else documented
+    return "\n".join([f"{kind.removesuffix('s')} {name}", "", text, *more])
 
 
-def _trust(name: str, _: InputShapes | None) -> str:
+def _trust(name: str, _: InputShapes | None) -> list[str]:
     """What a device was fitted to or read from, if anything; or why a file is no device."""
     try:
-        told = devices.load(name).summary()
+        return devices.load(name).summary()
     except CodesignError as error:
-        return f"\nit cannot be loaded as a device: {error}"
-    return "\n" + "\n".join(told) if told else ""
+        return [f"it cannot be loaded as a device: {error}"]
 
 
-def _layers(name: str, input_shape: InputShapes | None) -> str:
+def _layers(name: str, input_shape: InputShapes | None) -> list[str]:
     from codesign_gym.simulators.networks import load
 
     network = load(name, input_shape)
@@ -130,7 +152,7 @@ def _layers(name: str, input_shape: InputShapes | None) -> str:
         for n, m, p in zip(table.layer_names, table.macs, table.parameters, strict=True)
     ]
     total = f"{'total':40s} {int(network.macs.sum()):>14,d} MACs {int(network.parameters.sum()):>12,d} parameters"
-    return "\n" + "\n".join([*lines, total])
+    return [*lines, total]
 
 
 #: Kind to what is told beside the file.

@@ -267,11 +267,14 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Any id; a YAML, ONNX or CSV file.")], input_shape: InputShape = None
+    name: Annotated[str, typer.Argument(help="Any id; a YAML, ONNX or CSV file.")],
+    input_shape: InputShape = None,
+    kind: Annotated[str | None, typer.Option(help="devices, networks, agents, ..., for an id of several.")] = None,
 ) -> None:
-    """Show what is behind an id: a device's numbers and sources, a network's layers, an environment's options."""
-    console.print(catalogue.describe(name, shape_of(input_shape)), markup=False, highlight=False, soft_wrap=True)
-    options = catalogue.options(name, console.width)
+    """Show what is behind an id: a device's file with its sources, a network's layers, an environment's options."""
+    told = catalogue.describe(name, shape_of(input_shape), kind)
+    console.print(told, markup=False, highlight=False, soft_wrap=True)
+    options = catalogue.options(name, console.width) if kind is None else None
     if options is not None:
         console.print(options)
 
