@@ -84,6 +84,7 @@ def test_a_failed_check_fails_the_command(monkeypatch: pytest.MonkeyPatch, tmp_p
     ("words", "line"),
     [
         (["systolik"], "unknown model to verify 'systolik'; did you mean 'systolic'"),
+        (["systolik", "--references", "absent"], "unknown model to verify 'systolik'; did you mean 'systolic'"),
         (["--references", "absent"], "no folder of reference tables at 'absent'"),
     ],
 )

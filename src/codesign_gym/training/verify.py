@@ -65,8 +65,12 @@ def folder_for(models: Sequence[str], folder: Path | None) -> Path:
     """The folder for some models, or all; those that read no table need none.
 
     Raises:
+        UnknownName: for a model without a verifier.
         StorageError: as :func:`references_folder`.
     """
+    for model in models:
+        if model not in VERIFIERS:
+            raise UnknownName("model to verify", model, VERIFIERS)
     needless = bool(models) and folder is None and set(models) <= set(WITHOUT_TABLES)
     return Path() if needless else references_folder(folder)
 
@@ -78,13 +82,7 @@ def verify(folder: Path, models: Sequence[str], console: Console) -> list[Verifi
         folder: of reference tables.
         models: names, by default all.
         console: for the progress bar, which is drawn on a terminal alone.
-
-    Raises:
-        UnknownName: for a model without a verifier.
     """
-    for model in models:
-        if model not in VERIFIERS:
-            raise UnknownName("model to verify", model, VERIFIERS)
     names = list(models or VERIFIERS)
     bar = Progress(
         TextColumn("verifying {task.description}"),
