@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_gym.errors import BadConfig, CodesignError
+from codesign_gym.simulators.hardware.calibration.constants import chosen_constants
 from codesign_gym.simulators.hardware.calibration.data import Measurements, read_measurements
 from codesign_gym.simulators.hardware.calibration.fit import (
     Fitted,
-    chosen_constants,
     error_bars,
     fit,
     fold_of,

@@ -16,16 +16,9 @@ import yaml
 from codesign_gym.errors import BadConfig
 from codesign_gym.simulators import dvfs
 from codesign_gym.simulators.hardware import device as devices
+from codesign_gym.simulators.hardware.calibration.constants import chosen_constants, real_constants
 from codesign_gym.simulators.hardware.calibration.data import Measurements, read_measurements
-from codesign_gym.simulators.hardware.calibration.fit import (
-    Fitted,
-    Shown,
-    chosen_constants,
-    exercised,
-    fit,
-    problem,
-    real_constants,
-)
+from codesign_gym.simulators.hardware.calibration.fit import Fitted, Shown, exercised, fit, problem
 from codesign_gym.simulators.hardware.calibration.record import Agreement, Calibration, covered
 from codesign_gym.simulators.hardware.device import Device, DeviceFile
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, check
