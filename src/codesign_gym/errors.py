@@ -38,7 +38,7 @@ MOST_LISTED = 64
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The tail of an error message: the nearest known name and, of a list that one would read, all of them.
+    """The tail of an error message: the nearest known name and all there are, or the nearest few of very many.
 
     Args:
         name: what was asked for.
@@ -46,7 +46,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(set(known))
     listed = ", ".join(names) if len(names) <= MOST_LISTED else f"{len(names)} names"
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=1 if len(names) <= MOST_LISTED else 3, cutoff=0.5)
     if near:
-        return f"; did you mean {near[0]!r}? (known: {listed})"
+        return f"; did you mean {' or '.join(map(repr, near))}? (known: {listed})"
     return f"; known: {listed}" if names else "; none are known"

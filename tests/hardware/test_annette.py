@@ -68,6 +68,15 @@ def test_layer_models_of_any_device_and_what_was_learned(tmp_path: Path) -> None
     ]
 
 
+def test_a_file_without_a_layer_type_that_is_covered_says_so(tmp_path: Path) -> None:
+    table = tmp_path / "annette" / "layer__foodev-mixed.json"
+    table.parent.mkdir()
+    table.write_text(json.dumps({"name": "foodev", "Pool": ENTRY}), encoding="utf-8")
+    *_, found = verification.verify(tmp_path)
+    reason = "it has no layer model of Conv or DepthwiseConv or FullyConnected"
+    assert found == NotRun("foodev-mixed: layers, ms", f"annette/{table.name}", reason)
+
+
 @pytest.mark.reference
 def test_annettes_own_parameters_give_annettes_times(references: Path) -> None:
     every = verification.verify(references)

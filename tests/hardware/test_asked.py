@@ -14,9 +14,9 @@ from hardware_samples import DEVICES, conv, layers, linear
 from codesign_gym.errors import BadConfig, CodesignError, UnsupportedNetwork
 from codesign_gym.simulators.hardware import asked
 from codesign_gym.simulators.hardware.asked import bounds
-from codesign_gym.simulators.hardware.device import load
+from codesign_gym.simulators.hardware.device import CATALOG, load
 from codesign_gym.simulators.hardware.rounding import RELAXED
-from codesign_gym.simulators.networks.layers import Layers
+from codesign_gym.simulators.networks.layers import LARGEST, Layers
 
 #: A device of every model.
 ONE_OF_EACH = list({type(load(name).model): name for name in DEVICES}.values())
@@ -84,6 +84,20 @@ def test_bitwidths_that_there_are_none_of(name: str, value: float) -> None:
         lowered = model.lower(TABLE, BITS)
         with pytest.raises(BadConfig, match=said):
             model.cost_of(lowered, bits(value))
+
+
+@pytest.mark.parametrize("name", CATALOG.shipped())
+def test_infinite_and_absurdly_large_knobs_are_refused(name: str) -> None:
+    """Costs are positive and finite: an infinite clock takes no time, an infinite energy has no sum."""
+    model: Any = load(name).model
+    wide = np.full(BITS.shape, load(name).max_bits)
+    for parameter, limits in bounds(type(model)).items():
+        for value in (float("inf"), np.array([[np.inf]])):
+            with pytest.raises(BadConfig, match=f"parameter '{parameter}' is inf; accepted: "):
+                replace(model, **{parameter: value}).cost(TABLE, wide)
+        if limits.most == LARGEST:
+            with pytest.raises(BadConfig, match=rf"parameter '{parameter}' is 1e\+300; accepted: .*at most 2\*\*53"):
+                replace(model, **{parameter: 1e300}).cost(TABLE, wide)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)

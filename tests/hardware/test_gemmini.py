@@ -11,11 +11,12 @@ from hardware_samples import conv, layers, linear
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codesign_gym.errors import BadConfig, StorageError
+from codesign_gym.errors import BadConfig
 from codesign_gym.simulators.hardware.device import load
 from codesign_gym.simulators.hardware.gemmini.caches import missing_lines
 from codesign_gym.simulators.hardware.gemmini.cost import Gemmini
 from codesign_gym.simulators.hardware.gemmini.tiling import COLUMNS, OWN_ORDER, Work, own_tiles, rows_taken, work
+from codesign_gym.simulators.hardware.loopnest.mapping import Mapping
 from codesign_gym.simulators.hardware.verification import gemmini as verification
 from codesign_gym.simulators.hardware.verification.check import Check, NotRun
 from codesign_gym.simulators.networks.layers import Op
@@ -181,13 +182,11 @@ def test_groups_and_heads_run_one_after_another(model: Gemmini) -> None:
 
 def test_mapping_strings() -> None:
     text = "L3[WIO] C2 Q17 - L2[WI] N1 K16X - L1[O] S3 P3 C16X - L0[W] Q3 P34"
-    tile, order = verification.mapping(text)
-    assert tile == [1, 3, 102, 16, 3, 1, 16]
-    assert order[:2] == [6, 1]
+    (tile,), (order,) = verification.tiles(Mapping.from_text([text]))
+    assert list(tile) == [1, 3, 102, 16, 3, 1, 16]
+    assert list(order[:2]) == [6, 1]
     assert sorted(order) == list(range(7))
     assert tile[COLUMNS] == 102
-    with pytest.raises(StorageError, match="factor 'Z4'; expected a letter of NQPKSRC and a size"):
-        verification.mapping("L3[WIO] Z4 - L0[W] N1")
 
 
 @pytest.mark.reference

@@ -100,12 +100,20 @@ def test_tables_of_other_machines_loops_or_operators(tmp_path: Path) -> None:
         "energy_pJ": 1e6,
     }
     others = [{**row, "hw": "meta_prototype"}, {**row, "loop_dims": "{OZ: 3}"}, {**row, "operator": "Add"}]
-    (found,) = zigzag.verify(folder_of(tmp_path, "zigzag/one.csv", others))
-    assert isinstance(found, NotRun)
-    cycles, energy = zigzag.verify(folder_of(tmp_path, "zigzag/one.csv", [row, *others]))
-    assert cycles == NotRun("cycles", "zigzag/one.csv", "no column latency_total2_total")
+    others += [{**row, "loop_dims": "K64"}, {**row, "loop_dims": "{K: 0}"}, {**row, "hw": "ascend_like"}]
+    name, reason = "zigzag/one.csv", "no device like it ships; known: eyeriss_like, tpu_like"
+    absent = [NotRun(f"cycles and energy of {hw}", name, reason) for hw in ("meta_prototype", "ascend_like")]
+    found = zigzag.verify(folder_of(tmp_path, name, others))
+    assert found == [
+        NotRun("cycles", name, "no products on eyeriss_like or tpu_like for latency or energy or EDP"),
+        *absent,
+    ]
+    assert zigzag.verify(folder_of(tmp_path, name, [others[0]])) == absent[:1]
+    cycles, energy, *rest = zigzag.verify(folder_of(tmp_path, name, [row, *others]))
+    assert cycles == NotRun("cycles", name, "no column latency_total2_total")
     assert isinstance(energy, Check)
-    assert (energy.rows, energy.note) == (1, "a band; 3 other rows left out")
+    assert (energy.rows, energy.note) == (1, "a band; 4 other rows left out")
+    assert rest == absent
     assert zigzag.extents("{C: 512, D: 2, K: 1000}") == (2, 1, 1000, 512, 1, 1, 1, 1)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from codesign_gym.errors import StorageError
 from codesign_gym.simulators.hardware.verification import t4
 from codesign_gym.simulators.hardware.verification.check import Check, NotRun, TableAbsent
 
@@ -39,3 +40,15 @@ def test_without_strides_dense_kernels_remain(tmp_path: Path) -> None:
     shipped, _ = t4.verify(folder_of(tmp_path, [DENSE, CONVOLUTION], without="stride"))
     assert isinstance(shipped, Check)
     assert shipped.rows == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [("data", "[9; 9, 8, 512]"), ("data", "[8, 512]"), ("weight", "[3, 3, 0, 512]"), ("stride", "1"), ("data", 5)],
+)
+def test_a_cell_that_lists_no_sizes_is_named(tmp_path: Path, column: str, text: object) -> None:
+    cells = dict(zip([*t4.TEXTS, t4.MEASURED], CONVOLUTION, strict=True)) | {column: text}
+    with pytest.raises(
+        StorageError, match=rf"t4_conv_kernel_latency.csv: row 2: {column} is .*; accepted: \d positive"
+    ):
+        t4.verify(folder_of(tmp_path, [DENSE, tuple(cells.values())]))

@@ -94,6 +94,12 @@ REFUSED = {
         X,
         [weights("w", 8, 8)],
     ),
+    r"node 'y' \(Conv\): attribute kernel_shape is \[5, 5\]; the weights' is \[3, 3\]": model(
+        [node("Conv", "x w", kernel_shape=[5, 5])], X, [KERNEL]
+    ),
+    r"node 'y' \(ConvTranspose\): attribute kernel_shape is \[2, 3\]; the weights' is \[3, 3\]": model(
+        [node("ConvTranspose", "x w", kernel_shape=[2, 3])], X, [weights("w", 4, 6, 3, 3)]
+    ),
     "einsum 'bchw->bhwc'; accepted: a product of two": model([node("Einsum", "x", equation="bchw->bhwc")], X),
     r"tensor 'y' is \[1000000000000, 1000000000000\]; accepted: at most 2\*\*40": model(
         [constant("s", whole("", 10**12, 10**12)), node("ConstantOfShape", "s"), node("MatMul", "x y", "z")], X
@@ -246,6 +252,18 @@ def test_more_nodes_than_a_processor_reads_in_seconds(tmp_path: Path, monkeypatc
     assert len(from_onnx(path)) == 2
     path.write_bytes(model(nodes, X, [KERNEL]).SerializeToString())
     with pytest.raises(UnsupportedNetwork, match=r"long.onnx: 3 nodes; accepted: at most 2$"):
+        from_onnx(path)
+
+
+def test_chains_that_take_a_second_are_refused_by_their_length(tmp_path: Path) -> None:
+    """Before anything is read of them: nodes, and inputs and outputs of nodes."""
+    path = tmp_path / "long.onnx"
+    path.write_bytes(model([node("Relu", "x", f"t{i}") for i in range(10_000)], X, []).SerializeToString())
+    with pytest.raises(UnsupportedNetwork, match=r"long.onnx: 10000 nodes; accepted: at most 8000$"):
+        from_onnx(path)
+    sums = [node("Sum", "x " * 4000, f"t{i}") for i in range(10)]
+    path.write_bytes(model(sums, X, []).SerializeToString())
+    with pytest.raises(UnsupportedNetwork, match=r"nodes with 40010 inputs and outputs; accepted: at most 32000$"):
         from_onnx(path)
 
 

@@ -126,6 +126,9 @@ def test_by_default_what_the_measurements_exercise_is_fitted(
     assert told["errors"]["latency_s"]["cross_validated_mape_percent"] < 4
     for row in told["constants"]:
         assert row["low"] < truth[row["constant"]] < row["high"]
+    assert call(monkeypatch, "calibrate --device pixel-3-cpu --measurements float.csv --out words.yaml") == 0
+    kept = "kept as they were, as no row depends on them: ops_per_s_4, ops_per_s_8, ops_per_s_16\n"
+    assert kept in capsys.readouterr().out
 
 
 def test_a_poor_fit_is_told_with_what_else_to_free(

@@ -164,6 +164,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "verify --device bitfusio": ("unknown device 'bitfusio'", "did you mean 'bitfusion'"),
     "list device": ("unknown kind 'device'", "did you mean 'devices'"),
     "show bitfusio": ("unknown id 'bitfusio'", "did you mean 'bitfusion'", "codesign-gym list shows them"),
+    "show resnt18": ("did you mean 'resnet18' or 'resnet50' or ", "names); codesign-gym list"),
     "show no/such/file.yaml": ("no such file: 'no/such/file.yaml'",),
     "show nosuch.onnx": ("no such file: 'nosuch.onnx'",),
     "show pixel-3-cpu --kind device": ("unknown kind 'device'", "did you mean 'devices'"),
@@ -261,7 +262,7 @@ def test_what_is_shown_loads_again_from_a_file(kind: str, name: str, tmp_path: P
 
 
 def test_a_redirected_device_is_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through the command itself, whose terminal is narrow, so that nothing is wrapped or coloured."""
+    """Through the command itself, whose terminal is narrow, so that nothing is wrapped, coloured or replaced."""
     monkeypatch.chdir(tmp_path)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "40"}
     shown = subprocess.run(
@@ -269,6 +270,10 @@ def test_a_redirected_device_is_the_device(tmp_path: Path, monkeypatch: pytest.M
     )
     Path("mine.yaml").write_bytes(shown.stdout)
     assert devices.load("mine.yaml").model == devices.load("jetson-tx2").model
+    Path("mine.yaml").write_bytes(shown.stdout.replace(b"title: ", b"title: a:car:[bold] "))
+    command = [sys.executable, "-m", "codesign_gym", "show", "mine.yaml"]
+    again = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert b"title: a:car:[bold] " in again.stdout
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ def show(
 ) -> None:
     """Show what is behind an id: a device's file with its sources, a network's layers, an environment's options."""
     told = catalogue.describe(name, shape_of(input_shape), kind)
-    console.print(told, markup=False, highlight=False, soft_wrap=True)
+    console.out(told, highlight=False)  # as it is: print would wrap lines and read :car: as a picture
     options = catalogue.options(name, console.width) if kind is None else None
     if options is not None:
         console.print(options)

@@ -192,7 +192,7 @@ def _plain(model: str, found: Found) -> dict[str, Any]:
     return told | {
         "rows": found.rows,
         "exact_share": found.exact_share,
-        "mape_percent": found.mape_percent,
+        "mape_percent": found.mape_percent if math.isfinite(found.mape_percent) else None,
         "spearman": None if math.isnan(found.spearman) else found.spearman,
         "bar": {name: value for name, value in vars(found.bar).items() if value is not None},
         "peer": found.peer,

@@ -28,6 +28,10 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 Answer = TypeVar("Answer")
 
 
+#: The largest rate, size or energy: 0 and infinity are no costs. A machine without a limit has a number beyond need.
+MOST = sys.float_info.max
+
+
 class Limits(NamedTuple):
     """The least and the greatest number accepted, and how to say it."""
 
@@ -37,12 +41,13 @@ class Limits(NamedTuple):
     names: tuple[str, ...] = ()  # of a choice by name, in the order of their positions
 
 
-def _limits(gt: float = -inf, ge: float = -inf, lt: float = inf, le: float = inf) -> Limits:
+def _limits(gt: float = -inf, ge: float = -inf, lt: float = inf, le: float = inf, most: float = MOST) -> Limits:
     told = {"above": gt, "at least": ge, "below": lt, "at most": le}
     words = [f"{word} {value:g}" for word, value in told.items() if abs(value) < inf]
-    # Infinite sizes and rates are accepted: a machine without that limit.
-    most = le if lt == inf else min(le, math.nextafter(lt, -inf))
-    return Limits(max(ge, math.nextafter(gt, inf)), most, ", ".join(words))
+    if min(lt, le) == inf:
+        words.append("at most 2**53" if most == tables.LARGEST else "finite")
+    highest = le if lt == inf else min(le, math.nextafter(lt, -inf))
+    return Limits(max(ge, math.nextafter(gt, inf)), min(highest, most), ", ".join(words))
 
 
 #: Bitwidths that anything is costed at; a device file states fewer.
@@ -225,7 +230,7 @@ def bounds(model: type) -> Mapping[str, Limits]:
             kind: getattr(rule, kind) for rule in parts for kind in ("gt", "ge", "lt", "le") if hasattr(rule, kind)
         }
         if rules and getattr(hint, "__origin__", None) in NUMBERS:
-            found[name] = _limits(**rules)
+            found[name] = _limits(**rules, most=tables.LARGEST if hint.__origin__ is int else MOST)
         named = [
             part.func.names for part in getattr(hint, "__metadata__", ()) if hasattr(getattr(part, "func", 0), "names")
         ]

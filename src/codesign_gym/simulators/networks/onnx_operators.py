@@ -68,13 +68,22 @@ def _conv(call: Call, weight: int = 1, bias: int = 2) -> list[Part]:
         raise UnsupportedNetwork(
             f"a convolution of {list(image.shape)} with weights {list(kernel.shape)} in {groups} groups"
         )
+    _check_window(call, kernel)
     strides = call.numbers("strides", [1])
     extra = parameters(call.inputs[bias : bias + 1])
     return [Part(rows.conv(image.shape, kernel.shape, call.output(), strides, extra), kernel)]
 
 
+def _check_window(call: Call, kernel: Operand) -> None:
+    """Refuse a ``kernel_shape`` that is not the weights': sizes of the output follow from it, products from them."""
+    own = list(kernel.shape[2:])
+    if (stated := call.numbers("kernel_shape", own or [1])) != (own or [1]):
+        raise UnsupportedNetwork(f"attribute kernel_shape is {stated}; the weights' is {own}")
+
+
 def _conv_transpose(call: Call) -> list[Part]:
     kernel, groups = call.weight(1), call.number("group", 1)
+    _check_window(call, kernel)
     extra = parameters(call.inputs[2:3])
     return [Part(rows.conv_transposed(call.operand(0).shape, kernel.shape, groups, extra), kernel)]
 

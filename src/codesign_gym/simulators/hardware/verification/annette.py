@@ -63,6 +63,8 @@ def _of_file(folder: Path, table: str, shipped: str | None) -> Iterator[Check | 
     except TableAbsent as absent:
         yield NotRun(f"{name}: layers, ms", table, str(absent))
         return
+    if not entries.keys() & set(KINDS):
+        yield NotRun(f"{name}: layers, ms", table, f"it has no layer model of {' or '.join(KINDS)}")
     learned = []
     for kind in (kind for kind in KINDS if kind in entries):
         told = entries[kind] if isinstance(entries[kind], dict) else {}

@@ -57,7 +57,7 @@ class Check:
         quantity: what is compared, with its unit: ``"cycles"``, ``"energy, pJ"``.
         table: the reference file, relative to the folder of references.
         predicted: shape (rows,).
-        reference: shape (rows,); rows whose reference is 0 count in ``exact_share`` alone.
+        reference: shape (rows,).
         bar: what has to be reached.
         peer: what the reference's own paper or the usual tool reaches on such rows, readable.
         note: what a reader should know: cross-validation, rows left out and why.
@@ -83,10 +83,10 @@ class Check:
 
     @property
     def mape_percent(self) -> float:
-        """Mean absolute error in percent of the reference."""
-        known = self.reference != 0
-        error = np.abs(self.predicted[known] - self.reference[known]) / np.abs(self.reference[known])
-        return float(100 * error.mean()) if known.any() else 0.0
+        """Mean absolute error in percent of the reference: none where both are 0, infinite where the reference is."""
+        off, of = np.abs(self.predicted - self.reference), np.abs(self.reference)
+        error = np.divide(off, of, out=np.where(off > 0, np.inf, 0.0), where=of > 0)
+        return float(100 * error.mean())
 
     @property
     def spearman(self) -> float:
@@ -198,11 +198,29 @@ def numeric(table: pd.DataFrame, column: str, where: str, needed: bool) -> None:
         raise StorageError(f"{where}: row {row}: {column} is {told[row]!r}; accepted: a number, or nothing")
 
 
-def complete_table(folder: Path, name: str, columns: tuple[str, ...], texts: tuple[str, ...] = ()) -> pd.DataFrame:
-    """The rows of a reference table in which no column named is empty; arguments and errors as of :func:`csv_table`."""
+def complete_table(
+    folder: Path, name: str, columns: tuple[str, ...], texts: tuple[str, ...] = (), measured: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """The rows of a reference table in which no column named is empty.
+
+    Args:
+        folder: of all tables.
+        name: as of :func:`csv_table`.
+        columns: as of :func:`csv_table`.
+        texts: as of :func:`csv_table`.
+        measured: columns, where the table has them, whose numbers must be above 0.
+
+    Raises:
+        TableAbsent: as of :func:`csv_table`.
+        StorageError: as of :func:`csv_table`, or naming the first row that was measured to be 0 or less.
+    """
     table = csv_table(folder, name, columns, texts).dropna(subset=list(columns))
     if table.empty:
         raise TableAbsent(f"{folder / name}: no row with all of {', '.join(columns)}")
+    for column in (column for column in measured if column in table):
+        if (bad := table[column] <= 0).any():
+            row = bad.idxmax()
+            raise StorageError(f"{folder / name}: row {row}: {column} is {table[column][row]:g}; accepted: above 0")
     return table
 
 

@@ -7,23 +7,27 @@ the factors below L3; L3 lists the loops over tiles, from the outermost.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from codesign_gym.errors import StorageError
 from codesign_gym.simulators.hardware import device
 from codesign_gym.simulators.hardware.gemmini.cost import Gemmini
 from codesign_gym.simulators.hardware.gemmini.tiling import OWN_ORDER, Ints, Work, own_tiles
+from codesign_gym.simulators.hardware.loopnest.mapping import DRAM, LOOPS, Mapping
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, check, complete_table
+from codesign_gym.simulators.hardware.verification.mappings import COLUMN, mappings_of
 from codesign_gym.simulators.hardware.verification.refit import FOLDS, unseen
 
 TABLE = "gemmini/gemmini_rtl_cycles.csv"
 #: Timeloop's letters of the loops, in the order of LOOPS: in its convolution P and R run along the columns.
 LETTERS = "NQPKSRC"
+LETTERED = [LOOPS.index(letter) for letter in LETTERS]
 SHAPE = (*(f"prob.{letter}" for letter in LETTERS), "prob.Wstride")
 MAPPED, OWN, OWN_TILES = "target.gemmini_cycle", "target.gemmini_auto_cycle", "dse.auto_tiling"
 
@@ -35,11 +39,14 @@ LEAST_SHAPES = 24
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Cycles of given mappings, as shipped and refitted without the layer's shape; tiles and cycles of its own."""
-    table = complete_table(folder, TABLE, (*SHAPE, "mapping.mapping"), texts=("mapping.mapping",))
+    table = complete_table(folder, TABLE, (*SHAPE, COLUMN), texts=(COLUMN,), measured=(*SHAPE, MAPPED, OWN))
     model = device.load("gemmini-16x16").model
     assert isinstance(model, Gemmini)
     found: list[Check | NotRun] = []
-    for column, checks in {MAPPED: _mapped, OWN_TILES: _tiles, OWN: _own}.items():
+    mapped = partial(_mapped, folder / TABLE)
+    parts: dict[str, Callable[[pd.DataFrame, Gemmini], list[Check | NotRun]]]
+    parts = {MAPPED: mapped, OWN_TILES: _tiles, OWN: _own}
+    for column, checks in parts.items():
         rows = table.dropna(subset=[column]) if column in table else table.head(0)
         found += [NotRun(column, TABLE, "no rows with this column")] if rows.empty else checks(rows, model)
     return found
@@ -53,30 +60,19 @@ def works(table: pd.DataFrame) -> Work:
     return Work(extent, stride, product)
 
 
-def mapping(text: str) -> tuple[list[int], list[int]]:
-    """Tile sizes, and the order of the loops over tiles, of a mapping string.
+def tiles(mapping: Mapping) -> tuple[Ints, Ints]:
+    """Tile sizes and the order of the loops over tiles, each of shape (rows, 7), in the order of LETTERS.
 
-    Raises:
-        StorageError: if the string is no such mapping.
+    A loop without steps has no place of its own in the order: such ones come last.
     """
-    tile, order = [1] * len(LETTERS), list[int]()
-    for level in text.split(" - "):
-        name, *factors = level.split()
-        for factor in factors:
-            if factor[0] not in LETTERS or not factor[1:].rstrip("XY").isdigit():
-                raise StorageError(f"mapping {text!r}: factor {factor!r}; expected a letter of {LETTERS} and a size")
-            loop, size = LETTERS.index(factor[0]), int(factor[1:].rstrip("XY"))
-            if name.startswith("L3"):
-                order.append(loop)
-            else:
-                tile[loop] *= size
-    return tile, order + [loop for loop in range(len(LETTERS)) if loop not in order]
+    factors = (mapping.temporal * mapping.spatial)[:, :DRAM].prod(1)[:, LETTERED]
+    outer = mapping.temporal[:, DRAM]
+    place = np.argsort(mapping.order[:, DRAM], -1) + len(LOOPS) * (outer == 1)
+    return factors, np.argsort(place[:, LETTERED], -1)
 
 
-def _mapped(table: pd.DataFrame, model: Gemmini) -> list[Check | NotRun]:
-    parsed = [mapping(text) for text in table["mapping.mapping"]]
-    tile, order = (np.array(column) for column in zip(*parsed, strict=True))
-    activity = model.activity(works(table), tile, order)
+def _mapped(path: Path, table: pd.DataFrame, model: Gemmini) -> list[Check | NotRun]:
+    activity = model.activity(works(table), *tiles(mappings_of(table, path)))
     cycles = table[MAPPED].to_numpy(np.float64)
     bar = Bar(mape_percent=20.0, spearman=0.97)
     peer = "Timeloop: MAPE 26.1 %, Spearman .971"

@@ -39,6 +39,9 @@ SHARES = {
 }
 OPERANDS = {"ifmap": "inputs", "filter": "filters", "ofmap": "outputs"}
 
+#: KiB of a buffer whose size a table does not say: all fits.
+BEYOND_NEED = 2.0**40
+
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Cycles, utilisations and words of every row; DRAM words where the simulator finds the traffic itself (CALC)."""
@@ -123,7 +126,7 @@ def _model(table: pd.DataFrame) -> Systolic:
         return np.asarray(known.fillna(default), dtype=np.float64)[:, None]
 
     sizes: dict[str, Any] = {
-        f"{operand}_sram_bytes": 1024 * column(f"{operand}_sram_kB", np.inf) for operand in OPERANDS
+        f"{operand}_sram_bytes": 1024 * column(f"{operand}_sram_kB", BEYOND_NEED) for operand in OPERANDS
     }
     return Systolic(
         clock_hz=1.0,

@@ -6,7 +6,7 @@ layer shape that is judged.
 
 from __future__ import annotations
 
-from ast import literal_eval
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from codesign_gym.errors import StorageError
 from codesign_gym.simulators.hardware import device
 from codesign_gym.simulators.hardware.roofline import Roofline
 from codesign_gym.simulators.hardware.verification.check import Bar, Check, NotRun, TableAbsent, check, complete_table
@@ -42,7 +43,8 @@ def verify(folder: Path) -> list[Check | NotRun]:
     if not known.any():
         raise TableAbsent(f"{folder / TABLE}: no dense kernel of 4 or 8 bits, and no convolution with a stride")
     left_out = f"; {(~known).sum()} other rows left out" if not known.all() else ""
-    rows, bits = zip(*(_layer(row) for _, row in table[known].iterrows()), strict=True)
+    where = str(folder / TABLE)
+    rows, bits = zip(*(_layer(row, f"{where}: row {number}") for number, row in table[known].iterrows()), strict=True)
     layers = network("kernels", list(rows), [str(row) for row in range(len(rows))]).layers
     widths = np.repeat(np.array(bits)[:, None], 2, axis=-1)
     reference = table.loc[known, MEASURED].to_numpy(np.float64)
@@ -73,17 +75,30 @@ def _layout(op: str) -> str | None:
     return next((layout for layout in LAYOUTS if op.startswith("conv2d") and layout in op.lower()), None)
 
 
-def _layer(row: pd.Series) -> tuple[dict[str, int], int]:
-    """The layer of a kernel, whose data are padded already, and its bitwidth."""
-    data, weight = literal_eval(row["data"]), literal_eval(row["weight"])
+def _layer(row: pd.Series, where: str) -> tuple[dict[str, int], int]:
+    """The layer of a kernel, whose data are padded already, and its bitwidth.
+
+    Raises:
+        StorageError: for a cell that is no list of the sizes that such a kernel has.
+    """
     width, layout = WIDTHS[row["data_dtype"]], _layout(row["op"])
     if layout is None or layout == DENSE:
-        return {"op": Op.LINEAR, "batch": data[0], "in_channels": data[1], "out_channels": weight[0]}, width
-    kernel, _, filters, channels = weight
+        (batch, inputs), (outputs, _) = _sizes(row, "data", 2, where), _sizes(row, "weight", 2, where)
+        return {"op": Op.LINEAR, "batch": batch, "in_channels": inputs, "out_channels": outputs}, width
+    data, (kernel, _, filters, channels) = _sizes(row, "data", 4, where), _sizes(row, "weight", 4, where)
     batch, height = (data[axis] for axis in LAYOUTS[layout])
-    stride = literal_eval(row["stride"])[0]
+    stride, _ = _sizes(row, "stride", 2, where)
     out = (height - kernel) // stride + 1
     sizes = {"in_height": height, "in_width": height, "out_height": out, "out_width": out}
     channels_of = {"in_channels": channels, "out_channels": filters}
     square = {"kernel_height": kernel, "kernel_width": kernel, "stride": stride, "batch": batch}
     return {"op": Op.CONV, **channels_of, **square, **sizes}, width
+
+
+def _sizes(row: pd.Series, column: str, count: int, where: str) -> list[int]:
+    """The ``count`` positive integers of a cell such as ``[8, 512]``."""
+    text = str(row[column])
+    sizes = [int(size) for size in re.findall(r"\d+", text)]
+    if not re.fullmatch(r"\[\d{1,9}(, *\d{1,9})*\]", text) or len(sizes) != count or min(sizes) == 0:
+        raise StorageError(f"{where}: {column} is {text!r}; accepted: {count} positive integers, as [8, 512]")
+    return sizes

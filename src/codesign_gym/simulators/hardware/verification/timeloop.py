@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from codesign_gym.simulators.hardware.loopnest.execution import Operands, charge, word_bits
 from codesign_gym.simulators.hardware.loopnest.machine import Machine
-from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, LOOPS, TENSORS, Mapping, Work
+from codesign_gym.simulators.hardware.loopnest.mapping import LEVELS, LOOPS, TENSORS, Work
 from codesign_gym.simulators.hardware.loopnest.presets import SUM, WORD, gemmini
 from codesign_gym.simulators.hardware.loopnest.traffic import Traffic, traffic
 from codesign_gym.simulators.hardware.verification.check import (
@@ -29,6 +29,7 @@ from codesign_gym.simulators.hardware.verification.check import (
     against,
     complete_table,
 )
+from codesign_gym.simulators.hardware.verification.mappings import COLUMN, extents_of, mappings_of
 
 TABLES = ("gemmini/timeloop_sample.csv.gz", "gemmini/gemmini_rtl_cycles.csv")
 HARDWARE = ("arch.meshX", "arch.mem1_entries", "arch.mem2_entries")
@@ -49,21 +50,19 @@ def verify(folder: Path) -> list[Check | NotRun]:
     checks: list[Check | NotRun] = []
     for name in TABLES:
         try:
-            rows = complete_table(
-                folder, name, ("mapping.mapping", *HARDWARE, *LAYER, *STRIDES), texts=("mapping.mapping",)
-            )
+            rows = complete_table(folder, name, (COLUMN, *HARDWARE, *LAYER, *STRIDES), texts=(COLUMN,))
         except TableAbsent as absent:
             checks.append(NotRun("cycles", name, str(absent)))
             continue
         plain = rows[[column for column in DILATIONS if column in rows]].eq(1).all(axis=1)
-        checks += _checks(name, rows[plain], int((~plain).sum()))
+        checks += _checks(folder / name, name, rows[plain], int((~plain).sum()))
     return checks
 
 
-def _checks(name: str, rows: pd.DataFrame, left_out: int) -> list[Check | NotRun]:
+def _checks(table: Path, name: str, rows: pd.DataFrame, left_out: int) -> list[Check | NotRun]:
     if rows.empty:
         return [NotRun("cycles", name, "no rows without dilation, which is not modelled")]
-    machine, work, moved = run(rows)
+    machine, work, moved = run(rows, table)
     found, cycles = charge(machine, work, moved, OPERANDS), rounded(machine, moved)
     predicted = {"cycles": cycles, "energy, uJ": 1e6 * found.energy_j}
     less = 100 * np.mean(found.cycles != cycles)
@@ -78,14 +77,12 @@ def _checks(name: str, rows: pd.DataFrame, left_out: int) -> list[Check | NotRun
     ]
 
 
-def run(rows: pd.DataFrame) -> tuple[Machine, Work, Traffic]:
+def run(rows: pd.DataFrame, table: Path) -> tuple[Machine, Work, Traffic]:
     """Machines and layers of a table and what its mappings move, arrays of shape (rows,)."""
-    sizes = [rows[f"prob.{loop}"] if loop != "G" else np.ones(len(rows)) for loop in LOOPS]
     side, column_words, words = (rows[column].to_numpy() for column in HARDWARE)
     machine = gemmini(side, words * (WORD / 8), column_words * (SUM / 8))
-    strides = (rows[column].to_numpy(dtype=np.int64) for column in STRIDES)
-    work = Work(np.stack(sizes, -1).astype(np.int64), *strides)
-    return machine, work, traffic(machine, work, Mapping.from_text(list(rows["mapping.mapping"])))
+    work = Work(extents_of(rows), *(rows[column].to_numpy(dtype=np.int64) for column in STRIDES))
+    return machine, work, traffic(machine, work, mappings_of(rows, table))
 
 
 def rounded(machine: Machine, moved: Traffic) -> NDArray[np.float64]:

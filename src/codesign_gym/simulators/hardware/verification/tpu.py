@@ -28,7 +28,7 @@ SMALL = 512  # the largest size of the set on which the peers' fits were publish
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Microseconds of a product, over all sizes and over those of at most 512."""
-    table = complete_table(folder, TABLE, (*SIZES, MEASURED))
+    table = complete_table(folder, TABLE, (*SIZES, MEASURED), measured=(*SIZES, MEASURED))
     interrupted = np.zeros(len(table), dtype=bool)
     if DEVIATION in table:
         interrupted = (table[DEVIATION] > INTERRUPTED * table[MEASURED]).to_numpy()

@@ -62,7 +62,7 @@ def verify(folder: Path) -> list[Check | NotRun]:
 
 def latency(folder: Path) -> list[Check | NotRun]:
     """Checks of the latency table."""
-    table = complete_table(folder, GRID, GRID_COLUMNS, texts=("model",))
+    table = complete_table(folder, GRID, GRID_COLUMNS, texts=("model",), measured=GRID_COLUMNS[1:])
     soc = _device(table["gpu_freq_hz"], table["emc_freq_hz"])
     keys = [column for column in ("model", "set") if column in table]
     rows = [rows for _, rows in table.groupby(keys) if len(rows) > 3]
@@ -91,7 +91,7 @@ def power(folder: Path) -> list[Check | NotRun]:
     """Checks of the table of rails."""
     rails = [f"{rail}_mw" for names in RAILS_OF.values() for rail in names]
     columns = [*RAIL_COLUMNS, *rails, f"{BOARD}_mw"]
-    table = complete_table(folder, RAILS, tuple(columns)).sort_values("gpu_freq_hz")
+    table = complete_table(folder, RAILS, tuple(columns), measured=tuple(columns)).sort_values("gpu_freq_hz")
     soc = _device(table["gpu_freq_hz"], 1e6 * table["emc_freq_mhz"])
     found: list[Check | NotRun] = []
     keys = [column for column in ("model", "batch") if column in table]

@@ -66,7 +66,9 @@ class Predicted:
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Unmeasured clocks of every application, with the constants that ship and with constants that never saw it."""
-    table = complete_table(folder, TABLE, COLUMNS, texts=("benchmark", "kernel", "argNo"))
+    table = complete_table(
+        folder, TABLE, COLUMNS, texts=("benchmark", "kernel", "argNo"), measured=COLUMNS[len(APPLICATION) :]
+    )
     soc = load("v100").with_clocks("gpu", 1e6 * table["core_frequency"].to_numpy(np.float64))
     found = [_application(soc, rows) for _, rows in table.groupby(list(APPLICATION)) if _enough(rows)]
     if not found:

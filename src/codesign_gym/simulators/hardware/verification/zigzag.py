@@ -45,7 +45,7 @@ OPERATORS = ("Conv", "Gemm", "MatMul")
 
 
 def verify(folder: Path) -> list[Check | NotRun]:
-    """Cycles and energy of every layer of the machines that ship, two checks a table.
+    """Cycles and energy of every layer of the machines that ship, two checks a table; other machines are not run.
 
     Raises:
         TableAbsent: if there is no table.
@@ -61,21 +61,30 @@ def _checks(folder: Path, name: str) -> list[Check | NotRun]:
         rows = complete_table(folder, name, ("hw", "opt", "loop_dims"), texts=("hw", "opt", "loop_dims"))
     except TableAbsent as absent:
         return [NotRun("cycles", name, str(absent))]
+    ships = rows["hw"].isin(list(DEVICES))
+    others: list[Check | NotRun] = [
+        NotRun(f"cycles and energy of {machine}", name, f"no device like it ships; known: {', '.join(DEVICES)}")
+        for machine in rows.loc[~ships, "hw"].unique()
+    ]
+    rows = rows[ships]
     known = rows[_modelled(rows)]
     if known.empty:
-        return [NotRun("cycles", name, f"no products on {' or '.join(DEVICES)} for {' or '.join(OBJECTIVES)}")]
+        reason = f"no products on {' or '.join(DEVICES)} for {' or '.join(OBJECTIVES)}"
+        return others if rows.empty else [NotRun("cycles", name, reason), *others]
     predicted = _predicted(known)
     note = "a band" + (f"; {len(rows) - len(known)} other rows left out" if len(rows) > len(known) else "")
-    return [
+    checks = [
         against(known, column, quantity, name, predicted[quantity], BAND, note=note)
         for quantity, column in QUANTITIES.items()
     ]
+    return [*checks, *others]
 
 
 def _modelled(rows: pd.DataFrame) -> pd.Series:
-    """Which rows are products on a machine that ships, with loops and an objective that are known."""
-    known = rows["hw"].isin(list(DEVICES)) & rows["opt"].isin(list(OBJECTIVES))
-    known &= rows["loop_dims"].map(lambda text: set(_sizes(text)) <= set(NAMES))
+    """Which rows are products, with loops and an objective that are known."""
+    loops = rows["loop_dims"].map(_sizes)
+    known = loops.map(lambda sizes: bool(sizes) and set(sizes) <= set(NAMES) and min(sizes.values()) > 0)
+    known &= rows["opt"].isin(list(OBJECTIVES))
     return known & rows["operator"].isin(OPERATORS) if "operator" in rows else known
 
 
@@ -108,5 +117,6 @@ def extents(text: str) -> tuple[int, ...]:
     return tuple(sizes.values())
 
 
-def _sizes(text: str) -> dict[str, int]:
-    return {name: int(size) for name, size in re.findall(r"(\w+): *(\d+)", text)}
+def _sizes(text: object) -> dict[str, int]:
+    """Loops and their sizes; none in a cell that tells none."""
+    return {name: int(size) for name, size in re.findall(r"(\w+): *(\d+)", str(text))}
