@@ -83,10 +83,11 @@ class Check:
 
     @property
     def mape_percent(self) -> float:
-        """Mean absolute error in percent of the reference: none where both are 0, infinite where the reference is."""
+        """Mean absolute error in percent of the reference: infinite where that alone is 0, rows of 0 and 0 left out."""
         off, of = np.abs(self.predicted - self.reference), np.abs(self.reference)
-        error = np.divide(off, of, out=np.where(off > 0, np.inf, 0.0), where=of > 0)
-        return float(100 * error.mean())
+        told = (off > 0) | (of > 0)
+        error = np.divide(off, of, out=np.full(of.shape, np.inf), where=of > 0)[told]
+        return float(100 * error.mean()) if told.any() else 0.0
 
     @property
     def spearman(self) -> float:

@@ -91,7 +91,8 @@ def power(folder: Path) -> list[Check | NotRun]:
     """Checks of the table of rails."""
     rails = [f"{rail}_mw" for names in RAILS_OF.values() for rail in names]
     columns = [*RAIL_COLUMNS, *rails, f"{BOARD}_mw"]
-    table = complete_table(folder, RAILS, tuple(columns), measured=tuple(columns)).sort_values("gpu_freq_hz")
+    table = complete_table(folder, RAILS, tuple(columns), measured=(*RAIL_COLUMNS, f"{BOARD}_mw"))
+    table = table.sort_values("gpu_freq_hz")
     soc = _device(table["gpu_freq_hz"], 1e6 * table["emc_freq_mhz"])
     found: list[Check | NotRun] = []
     keys = [column for column in ("model", "batch") if column in table]
