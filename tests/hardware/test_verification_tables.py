@@ -25,6 +25,7 @@ def test_mappings_of_a_table() -> None:
         ("rubbish", "mapping 'rubbish': level 'rubbish'; accepted: L0 to L3"),
         ("L3[WIO] Z4 - L0[W] N1", "factor 'Z4'"),
         ("L3[WIO] C3 K4 - L1[O] C2X", "the mapping does 4 iterations of loop K; the layer has 8"),
+        ("L3[WIO] C3 K8 G2 - L1[O] C2X", "the mapping does 2 iterations of loop G; the layer has 1"),
     ],
 )
 def test_a_mapping_that_is_none_is_named_with_its_row(text: str, told: str) -> None:

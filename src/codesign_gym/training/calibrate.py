@@ -120,8 +120,8 @@ def write(found: Calibrated, device: str, out: Path) -> None:
         devices.load(str(aside))
 
 
-def check_out(device: str, out: Path, force: bool) -> None:
-    """Raise where the new device file could not be written or loaded, before anything is computed."""
+def check_asked(device: str, out: Path, force: bool) -> None:
+    """Raise for what is no device to fit or no file to write, before anything is computed."""
     if device not in devices.CATALOG.names() and device in dvfs.CATALOG.names():
         raise BadConfig(
             f"{device!r} is a system on a chip, and calibrate fits cost models (codesign-gym list devices); "

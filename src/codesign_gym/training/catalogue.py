@@ -93,7 +93,7 @@ def describe(name: str, input_shape: InputShapes | None = None, kind: str | None
         raise BadConfig(f"{name!r} is no network; accepted: no input shape")
     if not kinds:
         return study[0]
-    others = [*study, *(f"also among {kind}: codesign-gym show {name} --kind {kind}" for kind in kinds[1:])]
+    others = [*study, *(f"also among {other}: codesign-gym show {name} --kind {other}" for other in kinds[1:])]
     return "\n".join([*(f"# {line}" for line in others), _described(kinds[0], name, input_shape)])
 
 

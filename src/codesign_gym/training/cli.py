@@ -194,7 +194,7 @@ def calibrate(
 
     from codesign_gym.training import calibrate as calibrating
 
-    calibrating.check_out(device, out, force)
+    calibrating.check_asked(device, out, force)
     names = [name.strip() for name in (free or "").split(",") if name.strip()]
     silent = not errors.is_terminal
     found = calibrating.calibrate(
@@ -216,7 +216,9 @@ def calibrate(
     console.print(tables.table(title, calibrating.ERRORS, calibrating.error_rows(found)))
     console.print(tables.table("constants", calibrating.CONSTANTS, calibrating.constant_rows(found)))
     if found.kept:
-        console.print(f"kept as they were, as no row depends on them: {', '.join(found.kept)}", highlight=False)
+        console.print(
+            f"kept as they were, as no row depends on them: {', '.join(found.kept)}", highlight=False, soft_wrap=True
+        )
     for line in found.fitted.warnings:
         console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for name, path in (("device file", out), ("plot", drawn)):

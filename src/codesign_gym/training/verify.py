@@ -68,11 +68,21 @@ def folder_for(models: Sequence[str], folder: Path | None) -> Path:
         UnknownName: for a model without a verifier.
         StorageError: as :func:`references_folder`.
     """
+    known(models)
+    needless = bool(models) and folder is None and set(models) <= set(WITHOUT_TABLES)
+    return Path() if needless else references_folder(folder)
+
+
+def known(models: Sequence[str]) -> list[str]:
+    """The models named, or all.
+
+    Raises:
+        UnknownName: for a model without a verifier.
+    """
     for model in models:
         if model not in VERIFIERS:
             raise UnknownName("model to verify", model, VERIFIERS)
-    needless = bool(models) and folder is None and set(models) <= set(WITHOUT_TABLES)
-    return Path() if needless else references_folder(folder)
+    return list(models or VERIFIERS)
 
 
 def verify(folder: Path, models: Sequence[str], console: Console) -> list[Verified]:
@@ -82,8 +92,11 @@ def verify(folder: Path, models: Sequence[str], console: Console) -> list[Verifi
         folder: of reference tables.
         models: names, by default all.
         console: for the progress bar, which is drawn on a terminal alone.
+
+    Raises:
+        UnknownName: for a model without a verifier.
     """
-    names = list(models or VERIFIERS)
+    names = known(models)
     bar = Progress(
         TextColumn("verifying {task.description}"),
         BarColumn(),

@@ -28,10 +28,6 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 Answer = TypeVar("Answer")
 
 
-#: The largest rate, size or energy: 0 and infinity are no costs. A machine without a limit has a number beyond need.
-MOST = sys.float_info.max
-
-
 class Limits(NamedTuple):
     """The least and the greatest number accepted, and how to say it."""
 
@@ -41,17 +37,23 @@ class Limits(NamedTuple):
     names: tuple[str, ...] = ()  # of a choice by name, in the order of their positions
 
 
-def _limits(gt: float = -inf, ge: float = -inf, lt: float = inf, le: float = inf, most: float = MOST) -> Limits:
+#: The largest number of a type and how to say it: an infinite rate or energy gives no cost. A machine without a limit
+#: has a number beyond need.
+MOST = {int: (tables.LARGEST, "at most 2**53"), float: (sys.float_info.max, "finite")}
+
+
+def _limits(kind: type, gt: float = -inf, ge: float = -inf, lt: float = inf, le: float = inf) -> Limits:
     told = {"above": gt, "at least": ge, "below": lt, "at most": le}
     words = [f"{word} {value:g}" for word, value in told.items() if abs(value) < inf]
-    if min(lt, le) == inf:
-        words.append("at most 2**53" if most == tables.LARGEST else "finite")
+    most, said = MOST[kind]
     highest = le if lt == inf else min(le, math.nextafter(lt, -inf))
+    if highest == inf:
+        words.append(said)
     return Limits(max(ge, math.nextafter(gt, inf)), min(highest, most), ", ".join(words))
 
 
 #: Bitwidths that anything is costed at; a device file states fewer.
-BITS = _limits(gt=0, le=64)
+BITS = _limits(float, gt=0, le=64)
 
 
 def checked(cost: Method) -> Method:
@@ -230,7 +232,7 @@ def bounds(model: type) -> Mapping[str, Limits]:
             kind: getattr(rule, kind) for rule in parts for kind in ("gt", "ge", "lt", "le") if hasattr(rule, kind)
         }
         if rules and getattr(hint, "__origin__", None) in NUMBERS:
-            found[name] = _limits(**rules, most=tables.LARGEST if hint.__origin__ is int else MOST)
+            found[name] = _limits(hint.__origin__, **rules)
         named = [
             part.func.names for part in getattr(hint, "__metadata__", ()) if hasattr(getattr(part, "func", 0), "names")
         ]

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
+from codesign_gym.errors import suggestion
 from codesign_gym.simulators.networks.layers import NUMBERS, Array, Layers, Op
 
 
@@ -26,6 +27,21 @@ class Unit:
     """The unit of a cost model's field, in ``Annotated[float, Unit("Hz"), Field(gt=0)]``."""
 
     symbol: str
+
+
+@dataclass(frozen=True)
+class PositionIn:
+    """A validator of a field that is one of some names: a name becomes its position, a position stays."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, value: object) -> object:
+        """The position, or what is no name as it is."""
+        if not isinstance(value, str):
+            return value
+        if value not in self.names:
+            raise ValueError(f"unknown name{suggestion(value, self.names)}")
+        return self.names.index(value)
 
 
 @dataclass(frozen=True)

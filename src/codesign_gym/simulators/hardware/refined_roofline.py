@@ -13,10 +13,9 @@ from array_api_compat import array_namespace
 from pydantic import BeforeValidator, Field
 
 from codesign_gym.simulators.hardware.asked import checked
-from codesign_gym.simulators.hardware.model import Costs, Unit, real, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, PositionIn, Unit, real, weight_bytes
 from codesign_gym.simulators.hardware.roofline import OPS_PER_MAC, moved_bits
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
-from codesign_gym.simulators.hardware.systolic.form import PositionIn
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
 #: Where utilisation counts, by name in files: see :class:`RefinedRoofline`.

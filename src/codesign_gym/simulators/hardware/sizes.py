@@ -110,13 +110,10 @@ def _is_free(size: Array, grid: Grid) -> bool:
 @outside_graphs
 def _cell(values: list[Array], grids: list[Grid]) -> _Cell:
     sizes = np.stack(np.broadcast_arrays(*(plain(value).astype(np.float64) for value in values)))
-    low, high = (np.stack(ends) for ends in zip(*map(_ends, grids, sizes), strict=True))
+    ends = [grid(own) for grid, own in zip(grids, sizes, strict=True)]
+    low, high = (np.stack(own) for own in zip(*ends, strict=True))
     rank = np.argsort(np.argsort(-(sizes - low) / (high - low), axis=0, kind="stable"), axis=0)
     return _Cell(low, high, rank)
-
-
-def _ends(grid: Grid, sizes: Sizes) -> tuple[Sizes, Sizes]:
-    return grid(sizes)
 
 
 def _weights(values: list[Any], cell: _Cell) -> list[Array]:

@@ -47,10 +47,6 @@ ENERGIES: Mapping[int, tuple[float, float, float]] = MappingProxyType(
 VOLTAGES = (0.6, 1.2)
 
 
-#: The published nodes, ascending, as they are interpolated.
-NODES_NM = np.array(sorted(AREAS), dtype=np.float64)
-
-
 @dataclass(frozen=True)
 class Process:
     """A technology node of 7 to 130 nm and the supply voltage that a circuit is run at.
@@ -82,8 +78,9 @@ class Process:
         return self._between({node: float(np.dot(terms, volts)) for node, terms in ENERGIES.items()})
 
     def _between(self, values: Mapping[int, float]) -> float:
-        known = [values[int(node)] for node in NODES_NM]
-        return float(np.exp(np.interp(np.log(self.node_nm), np.log(NODES_NM), np.log(known))))
+        nodes = sorted(values)
+        known = [values[node] for node in nodes]
+        return float(np.exp(np.interp(np.log(self.node_nm), np.log(nodes), np.log(known))))
 
 
 def area_ratio(source: Process, target: Process) -> float:

@@ -77,7 +77,7 @@ def _conv(call: Call, weight: int = 1, bias: int = 2) -> list[Part]:
 def _check_window(call: Call, kernel: Operand) -> None:
     """Refuse a ``kernel_shape`` that is not the weights': sizes of the output follow from it, products from them."""
     own = list(kernel.shape[2:])
-    if (stated := call.numbers("kernel_shape", own or [1])) != (own or [1]):
+    if "kernel_shape" in call.attributes and (stated := call.numbers("kernel_shape", [1])) != own:
         raise UnsupportedNetwork(f"attribute kernel_shape is {stated}; the weights' is {own}")
 
 

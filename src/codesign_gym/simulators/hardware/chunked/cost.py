@@ -10,9 +10,9 @@ from pydantic import BeforeValidator, Field
 
 from codesign_gym.simulators.hardware.asked import checked
 from codesign_gym.simulators.hardware.blocking import passing_bits
-from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real, weight_bytes
+from codesign_gym.simulators.hardware.model import Costs, PositionIn, Unit, of_hardware, real, weight_bytes
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
-from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS, PositionIn, select
+from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS, select
 from codesign_gym.simulators.networks.layers import Array, Gemm, Layers, Op
 
 #: What a layer does with an activation and a weight before it adds up, and so which chunk runs it: multiplies, shifts

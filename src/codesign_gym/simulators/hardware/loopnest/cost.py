@@ -25,10 +25,9 @@ from codesign_gym.simulators.hardware.loopnest.mapping import DRAM, LEVELS, LOOP
 from codesign_gym.simulators.hardware.loopnest.memory import Memory
 from codesign_gym.simulators.hardware.loopnest.search import BITWIDTHS, OBJECTIVES, layer_tables
 from codesign_gym.simulators.hardware.loopnest.traffic import unpacked
-from codesign_gym.simulators.hardware.model import Costs, Unit, between, real
+from codesign_gym.simulators.hardware.model import Costs, PositionIn, Unit, between, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Exact, Rounding
 from codesign_gym.simulators.hardware.sizes import between_sizes, whole_numbers
-from codesign_gym.simulators.hardware.systolic.form import PositionIn
 from codesign_gym.simulators.networks.layers import Array, Layers, Op
 
 #: What mappings are searched for, by name in files.

@@ -10,9 +10,9 @@ from array_api_compat import array_namespace
 from pydantic import BeforeValidator, Field
 
 from codesign_gym.simulators.hardware.asked import checked, checked_lowered, remembered
-from codesign_gym.simulators.hardware.model import Costs, Unit, of_hardware, real
+from codesign_gym.simulators.hardware.model import Costs, PositionIn, Unit, of_hardware, real
 from codesign_gym.simulators.hardware.rounding import EXACT, Rounding
-from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS, Folds, PositionIn, Product, fold, lower, select
+from codesign_gym.simulators.hardware.systolic.form import DATAFLOWS, Folds, Product, fold, lower, select
 from codesign_gym.simulators.networks.layers import Array, Layers
 
 #: How words are counted, by name in files: see :class:`Systolic`.

@@ -18,12 +18,10 @@ over arrays of one library, so that ``torch.compile`` makes one kernel of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
-from codesign_gym.errors import suggestion
 from codesign_gym.simulators.hardware.rounding import Rounding
 from codesign_gym.simulators.networks.layers import NUMBERS, Array, Layers, Op
 
@@ -33,21 +31,6 @@ MATMUL = int(Op.MATMUL)  # arrays are compared with a number faster than with an
 #: What stays in the processing elements: outputs, weights or inputs. By name in files and on the command
 #: line, by position in arrays of designs.
 DATAFLOWS = ("os", "ws", "is")
-
-
-@dataclass(frozen=True)
-class PositionIn:
-    """A validator of a field that is one of some names: a name becomes its position, a position stays."""
-
-    names: tuple[str, ...]
-
-    def __call__(self, value: object) -> object:
-        """The position, or what is no name as it is."""
-        if not isinstance(value, str):
-            return value
-        if value not in self.names:
-            raise ValueError(f"unknown name{suggestion(value, self.names)}")
-        return self.names.index(value)
 
 
 def select(code: Array, *cases: Array) -> Array:

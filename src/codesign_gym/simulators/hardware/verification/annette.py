@@ -34,7 +34,7 @@ DIMENSIONS = {"row": "h", "column": "w", "input": "c", "filter": "f"}
 #: The model's rates and their entries.
 RATES = {"ops_per_s": "op_s", "bytes_per_s": "bandwidth"}
 #: The device whose parameters are all replaced by a layer model's.
-ANY = "zcu102-dnndk"
+FILLED = "zcu102-dnndk"
 #: How a layer type is estimated, of what the formula covers.
 ESTIMATES = ("roofline", "refined_roofline")
 #: What a layer model has to say.
@@ -48,11 +48,13 @@ LAYERS = tuple(GRID)
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Milliseconds of convolutions, depthwise convolutions and fully connected layers, of any device's layer models."""
-    present = {path.relative_to(folder).as_posix(): path.stem for path in sorted(folder.glob("annette/layer__*.json"))}
+    present = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("annette/layer__*.json"))]
     if not present:
         raise TableAbsent(f"{folder / 'annette'} has no layer model, layer__*.json")
     shipped = {table: name for name, tables in TABLES.items() for table in tables}
-    return [found for table in {**shipped, **present} for found in _of_file(folder, table, shipped.get(table))]
+    return [
+        found for table in dict.fromkeys([*shipped, *present]) for found in _of_file(folder, table, shipped.get(table))
+    ]
 
 
 def _of_file(folder: Path, table: str, shipped: str | None) -> Iterator[Check | NotRun]:
@@ -80,7 +82,7 @@ def _of_file(folder: Path, table: str, shipped: str | None) -> Iterator[Check | 
 
 def _checks(name: str, table: str, entry: dict[str, Any], kind: str) -> list[Check | NotRun]:
     """ANNETTE's form beside its formula and, where the two forms are not the same, the monotone one that ships."""
-    model = device.load(ANY).model
+    model = device.load(FILLED).model
     assert isinstance(model, RefinedRoofline)
     rows = [row(kind, *sizes) for sizes in LAYERS]
     layers = network(kind, rows, [str(index) for index in range(len(rows))]).layers

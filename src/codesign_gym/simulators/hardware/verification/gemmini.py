@@ -25,9 +25,10 @@ from codesign_gym.simulators.hardware.verification.mappings import COLUMN, mappi
 from codesign_gym.simulators.hardware.verification.refit import FOLDS, unseen
 
 TABLE = "gemmini/gemmini_rtl_cycles.csv"
-#: Timeloop's letters of the loops, in the order of LOOPS: in its convolution P and R run along the columns.
+#: Timeloop's letters of the loops, in the order of ``tiling.LOOPS``, and their places in a mapping's: in its
+#: convolution P and R run along the columns.
 LETTERS = "NQPKSRC"
-LETTERED = [LOOPS.index(letter) for letter in LETTERS]
+PLACES = [LOOPS.index(letter) for letter in LETTERS]
 SHAPE = (*(f"prob.{letter}" for letter in LETTERS), "prob.Wstride")
 MAPPED, OWN, OWN_TILES = "target.gemmini_cycle", "target.gemmini_auto_cycle", "dse.auto_tiling"
 
@@ -36,6 +37,9 @@ GUESS = np.array([8.0, 4.0, 4.0, 16.0, 4.0])
 #: Layer shapes below which five constants are not fitted.
 LEAST_SHAPES = 24
 
+#: From the rows that have a column, and the model, to the checks of that column.
+Part = Callable[[pd.DataFrame, Gemmini], list[Check | NotRun]]
+
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Cycles of given mappings, as shipped and refitted without the layer's shape; tiles and cycles of its own."""
@@ -43,9 +47,7 @@ def verify(folder: Path) -> list[Check | NotRun]:
     model = device.load("gemmini-16x16").model
     assert isinstance(model, Gemmini)
     found: list[Check | NotRun] = []
-    mapped = partial(_mapped, folder / TABLE)
-    parts: dict[str, Callable[[pd.DataFrame, Gemmini], list[Check | NotRun]]]
-    parts = {MAPPED: mapped, OWN_TILES: _tiles, OWN: _own}
+    parts: dict[str, Part] = {MAPPED: partial(_mapped, folder / TABLE), OWN_TILES: _tiles, OWN: _own}
     for column, checks in parts.items():
         rows = table.dropna(subset=[column]) if column in table else table.head(0)
         found += [NotRun(column, TABLE, "no rows with this column")] if rows.empty else checks(rows, model)
@@ -65,10 +67,10 @@ def tiles(mapping: Mapping) -> tuple[Ints, Ints]:
 
     A loop without steps has no place of its own in the order: such ones come last.
     """
-    factors = (mapping.temporal * mapping.spatial)[:, :DRAM].prod(1)[:, LETTERED]
+    factors = (mapping.temporal * mapping.spatial)[:, :DRAM].prod(1)[:, PLACES]
     outer = mapping.temporal[:, DRAM]
     place = np.argsort(mapping.order[:, DRAM], -1) + len(LOOPS) * (outer == 1)
-    return factors, np.argsort(place[:, LETTERED], -1)
+    return factors, np.argsort(place[:, PLACES], -1)
 
 
 def _mapped(path: Path, table: pd.DataFrame, model: Gemmini) -> list[Check | NotRun]:

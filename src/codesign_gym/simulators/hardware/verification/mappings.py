@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from codesign_gym.errors import BadConfig, StorageError
-from codesign_gym.simulators.hardware.loopnest.mapping import LOOPS, Mapping
+from codesign_gym.simulators.hardware.loopnest.mapping import LOOPS, G, Mapping
 
 COLUMN = "mapping.mapping"
 
@@ -24,13 +24,14 @@ def mappings_of(rows: pd.DataFrame, table: Path) -> Mapping:
     """The mapping of every row, shape (rows, levels, loops).
 
     Raises:
-        StorageError: naming the first row whose mapping cannot be read or does not cover a loop of its layer.
+        StorageError: naming the first row whose mapping cannot be read, has groups, or does not cover its layer.
     """
     read = [_one(text, f"{table}: row {row}") for row, text in rows[COLUMN].items()]
     found = Mapping(*(np.concatenate(parts) for parts in zip(*read, strict=True)))
     given, asked = np.asarray(found.extents), extents_of(rows)
-    if (given < asked).any():
-        row, loop = np.argwhere(given < asked)[0]
+    wrong = (given < asked) | ((given > asked) & (np.arange(len(LOOPS)) == G))  # which such layers do not have
+    if wrong.any():
+        row, loop = np.argwhere(wrong)[0]
         steps = f"{given[row, loop]} iterations of loop {LOOPS[loop]}; the layer has {asked[row, loop]}"
         raise StorageError(f"{table}: row {rows.index[row]}: the mapping does {steps}")
     return found

@@ -23,7 +23,8 @@ from codesign_gym.simulators.networks.layers import Op, network
 
 TABLE = "hawq/t4_conv_kernel_latency.csv"
 MEASURED = "latency_us"
-TEXTS = ("op", "data", "data_dtype", "weight", "stride")
+NEEDED, STRIDE = ("op", "data", "data_dtype", "weight"), "stride"  # which dense kernels have not
+TEXTS = (*NEEDED, STRIDE)
 #: Axes of images and of height in a convolution's data, by a word in its operator's name.
 LAYOUTS = {"nhwc": (0, 1), "hwnc": (2, 0)}
 DENSE = "dense"
@@ -36,9 +37,9 @@ LEAST_SHAPES = 8
 
 def verify(folder: Path) -> list[Check | NotRun]:
     """Microseconds of a kernel, by the data sheet and by three constants fitted to other layer shapes."""
-    table = complete_table(folder, TABLE, (MEASURED, *TEXTS[:-1]), texts=TEXTS, measured=(MEASURED,))
+    table = complete_table(folder, TABLE, (MEASURED, *NEEDED), texts=TEXTS, measured=(MEASURED,))
     layout = table["op"].map(_layout)
-    strided = table["stride"].notna() if TEXTS[-1] in table else pd.Series(data=False, index=table.index)
+    strided = table.reindex(columns=[STRIDE])[STRIDE].notna()
     known = table["data_dtype"].isin(WIDTHS) & ((layout == DENSE) | (layout.notna() & strided))
     if not known.any():
         raise TableAbsent(f"{folder / TABLE}: no dense kernel of 4 or 8 bits, and no convolution with a stride")
@@ -87,7 +88,7 @@ def _layer(row: pd.Series, where: str) -> tuple[dict[str, int], int]:
         return {"op": Op.LINEAR, "batch": batch, "in_channels": inputs, "out_channels": outputs}, width
     data, (kernel, _, filters, channels) = _sizes(row, "data", 4, where), _sizes(row, "weight", 4, where)
     batch, height = (data[axis] for axis in LAYOUTS[layout])
-    stride, _ = _sizes(row, "stride", 2, where)
+    stride, _ = _sizes(row, STRIDE, 2, where)
     out = (height - kernel) // stride + 1
     sizes = {"in_height": height, "in_width": height, "out_height": out, "out_width": out}
     channels_of = {"in_channels": channels, "out_channels": filters}

@@ -55,14 +55,14 @@ def verify(folder: Path) -> list[Check | NotRun]:
             checks.append(NotRun("cycles", name, str(absent)))
             continue
         plain = rows[[column for column in DILATIONS if column in rows]].eq(1).all(axis=1)
-        checks += _checks(folder / name, name, rows[plain], int((~plain).sum()))
+        checks += _checks(folder, name, rows[plain], int((~plain).sum()))
     return checks
 
 
-def _checks(table: Path, name: str, rows: pd.DataFrame, left_out: int) -> list[Check | NotRun]:
+def _checks(folder: Path, name: str, rows: pd.DataFrame, left_out: int) -> list[Check | NotRun]:
     if rows.empty:
         return [NotRun("cycles", name, "no rows without dilation, which is not modelled")]
-    machine, work, moved = run(rows, table)
+    machine, work, moved = run(rows, folder / name)
     found, cycles = charge(machine, work, moved, OPERANDS), rounded(machine, moved)
     predicted = {"cycles": cycles, "energy, uJ": 1e6 * found.energy_j}
     less = 100 * np.mean(found.cycles != cycles)
